@@ -1,0 +1,1 @@
+"""The one model package that every stage shares."""

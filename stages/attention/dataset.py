@@ -1,0 +1,217 @@
+"""The toy problem: y is the one number of a sequence that the context points at; and its tables on disk.
+
+    inputs[i, j] ~ U[0, 1)    contexts[i] ~ U{0 … n_contexts-1}    targets[i] = inputs[i, truth[contexts[i]]]
+
+Tables are drawn, written, read and checked a block of rows at a time: memory does not grow with the number of examples.
+"""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from attention.errors import DataError
+from attention.outputs import writing
+from attention.params import DataParams
+from attention.streams import stream
+
+BLOCK_ROWS = 65_536  # rows drawn, written and read at a time; results do not depend on it
+
+Truth = NDArray[np.int64]  # (n_contexts,): the position that each context reads
+
+
+class Examples(NamedTuple):
+    """Some consecutive examples."""
+
+    inputs: NDArray[np.float32]  # (n, seq_len), in [0, 1)
+    contexts: NDArray[np.int64]  # (n,)
+    targets: NDArray[np.float32]  # (n,)
+
+    def take(self, rows: slice | NDArray[np.int64]) -> "Examples":
+        """Return some of the examples."""
+        return Examples(self.inputs[rows], self.contexts[rows], self.targets[rows])
+
+
+def draw_truth(seed: int, data: DataParams) -> Truth:
+    """Return the position that each context reads: as listed, or drawn with replacement from the seed."""
+    if isinstance(data.true_attention, list):
+        return np.array(data.true_attention, dtype=np.int64)
+    return stream(seed, "truth").integers(0, data.seq_len, data.n_contexts)
+
+
+def draw_examples(
+    seed: int, split: Literal["train", "test"], n: int, truth: Truth, seq_len: int, block_rows: int = BLOCK_ROWS
+) -> Iterator[Examples]:
+    """Yield the `n` examples of a split, `block_rows` at a time; the numbers do not depend on the block's size."""
+    input_stream, context_stream = (
+        (stream(seed, "train inputs"), stream(seed, "train contexts"))
+        if split == "train"
+        else (stream(seed, "test inputs"), stream(seed, "test contexts"))
+    )
+    for start in range(0, n, block_rows):
+        rows = min(block_rows, n - start)
+        inputs = input_stream.random((rows, seq_len), dtype=np.float32)
+        contexts = context_stream.integers(0, len(truth), rows)
+        yield Examples(inputs, contexts, inputs[np.arange(rows), truth[contexts]])
+
+
+def write_examples(path: str | Path, blocks: Iterable[Examples], seq_len: int) -> None:
+    """Write a Parquet table: columns x_0 … x_{seq_len-1} float32, context int64, y float32; a row group a block.
+
+    Uniform numbers do not compress, and a codec's bytes depend on its version: the columns are stored plain.
+    """
+    schema = _schema(seq_len)
+    with (
+        writing(path) as beside,
+        pq.ParquetWriter(beside, schema, compression="none", use_dictionary=False, write_statistics=False) as writer,
+    ):
+        for inputs, contexts, targets in blocks:
+            columns = [pa.array(column) for column in (*inputs.T.copy(), contexts, targets)]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def write_truth(path: str | Path, truth: Truth) -> None:
+    """Write the table context,position."""
+    with writing(path) as beside, beside.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["context", "position"])
+        table.writerows(enumerate(truth.tolist()))
+
+
+def read_truth(path: str | Path) -> Truth:
+    """Read the position of each context; the contexts are 0, 1, 2 … in order."""
+    try:
+        with Path(path).open(newline="") as file:
+            header, *rows = csv.reader(file)
+        contexts, positions = zip(*((int(context), int(position)) for context, position in rows), strict=True)
+    except OSError as error:
+        raise _missing(path, error) from error
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{path}: not a table of whole numbers context,position; {_AGAIN}") from error
+    if (
+        header != ["context", "position"]
+        or contexts != tuple(range(len(contexts)))
+        or not all(0 <= position < 2**31 for position in positions)
+    ):
+        raise DataError(
+            f"{path}: got columns {','.join(header)} with contexts {contexts[:8]}; "
+            f"allowed: context,position with contexts 0, 1, 2 … in order and positions from 0; {_AGAIN}"
+        )
+    return np.array(positions, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class ExampleTable:
+    """A Parquet table of examples, checked against the truth as it is read.
+
+    Args:
+        path: the table.
+        truth: (n_contexts,) what the examples must agree with.
+
+    Raises:
+        DataError: on opening, when the file is no such table; while reading, at the first bad row.
+
+    """
+
+    path: Path
+    truth: Truth
+
+    def __post_init__(self) -> None:
+        columns = [name for name in self._file().schema_arrow.names if name.startswith("x_")]
+        schema, wanted = self._file().schema_arrow, _schema(len(columns))
+        if not columns or not schema.equals(wanted):
+            odd = [str(a) for a, b in zip([*schema, *[None] * len(wanted)], wanted, strict=False) if a != b]
+            raise DataError(
+                f"{self.path}: got column {odd[0] if odd else schema.names[-1]!r}; "
+                f"allowed: x_0, x_1 … float32, context int64, y float32, in this order and nothing else; {_AGAIN}"
+            )
+        if len(self.truth) and self.truth.max() >= len(columns):
+            raise DataError(
+                f"{self.path}: got {len(columns)} positions, but the truth reads position {self.truth.max()}; {_AGAIN}"
+            )
+        if not len(self):
+            raise DataError(f"{self.path}: got no rows; allowed: at least one; {_AGAIN}")
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return int(self._file().metadata.num_rows)
+
+    @property
+    def seq_len(self) -> int:
+        """The number of positions."""
+        return len(self._file().schema_arrow) - 2
+
+    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Examples]:
+        """Yield all examples in order, exactly `rows` at a time (the last block may be smaller)."""
+        row = 0
+        try:
+            for batch in self._file().iter_batches(batch_size=rows):
+                *inputs, contexts, targets = (column.to_numpy(zero_copy_only=False) for column in batch.columns)
+                block = Examples(np.stack(inputs, axis=1), contexts.copy(), targets.copy())
+                self._check(block, row)
+                yield block
+                row += len(targets)
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(self.path) from error
+
+    def _file(self) -> Any:
+        try:
+            return pq.ParquetFile(self.path)
+        except OSError as error:
+            raise (_missing(self.path, error) if error.errno else _damaged(self.path)) from error
+        except pa.ArrowException as error:
+            raise _damaged(self.path) from error
+
+    def _check(self, block: Examples, first_row: int) -> None:
+        inside = (block.inputs >= 0) & (block.inputs < 1)  # false for NaN too
+        known = (block.contexts >= 0) & (block.contexts < len(self.truth))
+        if not inside.all():
+            row, column = np.argwhere(~inside)[0]
+            raise DataError(
+                f"{self.path}: row {first_row + row}: x_{column} is {block.inputs[row, column]}; "
+                f"allowed: 0 up to, not including, 1; {_AGAIN}"
+            )
+        if block.contexts.dtype != np.int64 or not known.all():
+            row = int(np.argmin(known))
+            raise DataError(
+                f"{self.path}: row {first_row + row}: context is {block.contexts[row]}; "
+                f"allowed: 0 to {len(self.truth) - 1}; {_AGAIN}"
+            )
+        true = block.inputs[np.arange(len(known)), self.truth[block.contexts]]
+        if not np.array_equal(true, block.targets):
+            row = int(np.argmax(true != block.targets))
+            raise DataError(
+                f"{self.path}: row {first_row + row}: y is {block.targets[row]}, but context {block.contexts[row]} "
+                f"reads x_{self.truth[block.contexts[row]]} = {true[row]}; {_AGAIN}"
+            )
+
+
+def md5(path: str | Path) -> str:
+    """Return the digest of a file, the same that DVC keeps in dvc.lock."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+_AGAIN = "`dvc repro -f generate` writes it again"
+
+
+def _missing(path: str | Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read ({error.strerror}); `dvc repro` writes it")
+
+
+def _damaged(path: str | Path) -> DataError:
+    return DataError(f"{path}: not a whole Parquet file; {_AGAIN}")
+
+
+def _schema(seq_len: int) -> Any:
+    inputs = [pa.field(f"x_{j}", pa.float32(), nullable=False) for j in range(seq_len)]
+    return pa.schema(
+        [*inputs, pa.field("context", pa.int64(), nullable=False), pa.field("y", pa.float32(), nullable=False)]
+    )

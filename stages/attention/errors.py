@@ -1,0 +1,21 @@
+"""Mistakes that a user can mend: one class each, every message one line a problem."""
+
+
+class AttentionError(Exception):
+    """Base class: the message names the file or key, what was got, what is allowed and what to do next."""
+
+
+class ParamsError(AttentionError):
+    """params.yaml does not say what it must."""
+
+
+class DataError(AttentionError):
+    """A data file is missing, damaged, or disagrees with the others."""
+
+
+class ModelError(AttentionError):
+    """A model file is missing, damaged, or not one of ours."""
+
+
+class TrainingError(AttentionError):
+    """Training cannot go on."""

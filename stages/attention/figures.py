@@ -1,0 +1,126 @@
+"""The pictures: matplotlib objects from arrays, and PNG files that hold nothing but the picture."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from attention.outputs import writing
+
+Floats = NDArray[np.float64]
+
+# Okabe and Ito's colours: told apart with any colour vision; the two in front also differ in lightness.
+TRUTH, RAW, EFFECTIVE, GREY = "#b8e0d2", "#e69f00", "#0072b2", "#666666"
+MAPPED_PANELS = 10  # with more contexts, bars would be hairlines: one map shows them all
+
+
+def attention_figure(truth: Floats, normalized: Floats, effective: Floats) -> Figure:
+    """Draw the article's figure from three matrices (n_contexts, seq_len): truth behind, learned attention in front."""
+    contexts, positions = truth.shape
+    if contexts > MAPPED_PANELS:
+        return attention_maps(truth, normalized, effective)
+    figure = Figure(figsize=(min(16, 4 + 0.7 * positions), 1.2 + 1.1 * contexts), layout="constrained")
+    panels = figure.subplots(contexts, sharex=True, sharey=True, squeeze=False)[:, 0]
+    where = np.arange(positions)
+    for context, panel in enumerate(panels):
+        panel.bar(where, truth[context], width=0.9, color=TRUTH, label="true attention")
+        panel.bar(where - 0.18, normalized[context], width=0.36, color=RAW, label="learned |a|, normalized")
+        panel.bar(where + 0.18, effective[context], width=0.36, color=EFFECTIVE, label="effective |a·w|, normalized")
+        panel.set_ylabel(f"context {context}", rotation=0, ha="right", va="center")
+        panel.set_ylim(0, 1.05)
+        panel.set_yticks([0, 0.5, 1])
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[-1].set_xlabel("position in the sequence")
+    panels[-1].set_xticks(where[:: -(-positions // 20)])
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def attention_maps(truth: Floats, normalized: Floats, effective: Floats) -> Figure:
+    """Draw the same three matrices as maps side by side."""
+    contexts, positions = truth.shape
+    figure = Figure(figsize=(min(18, 5 + 0.45 * positions), min(14, 2 + 0.22 * contexts)), layout="constrained")
+    panels = figure.subplots(1, 3, sharex=True, sharey=True)
+    titles = ("true attention", "learned |a|, normalized", "effective |a·w|, normalized")
+    for panel, title, values in zip(panels, titles, (truth, normalized, effective), strict=True):
+        image = panel.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        panel.set_title(title, fontsize="medium")
+        panel.set_xlabel("position")
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_locator(MaxNLocator(12, integer=True))
+    panels[0].set_ylabel("context")
+    figure.colorbar(image, ax=panels, shrink=0.8)
+    return figure
+
+
+def mse_figure(mse: Floats, baselines: Mapping[str, float]) -> Figure:
+    """Draw the training error of each epoch on a log axis, and what is reached without attention."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    panel = figure.subplots()
+    epochs = np.arange(len(mse))
+    panel.plot(epochs, mse, "o-", color=EFFECTIVE, markevery=max(1, len(mse) // 20))
+    for (name, value), style in zip(baselines.items(), ("--", ":"), strict=False):
+        panel.axhline(value, color=GREY, linestyle=style, label=f"no attention: {name} ({value:.3g})")
+    for epoch in sorted({0, len(mse) - 1}):
+        panel.annotate(f"{mse[epoch]:.3g}", (epoch, mse[epoch]), (8, -12), textcoords="offset points")
+    panel.set_yscale("log")
+    panel.set_xlabel("epoch")
+    panel.set_ylabel("mean squared error while training")
+    panel.margins(x=0.12)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.grid(axis="y", alpha=0.3)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.legend(frameon=False)
+    return figure
+
+
+def growth_figure(attention: Floats, truth: Floats) -> Figure:
+    """Draw raw attention (epochs, n_contexts, seq_len) over the epochs, the true positions apart from the others."""
+    epochs, contexts, _ = attention.shape
+    columns = min(5, contexts)
+    shown = min(contexts, 20)
+    rows = -(-shown // columns)
+    figure = Figure(figsize=(3 + 2.4 * columns, 1.2 + 2.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for context, panel in enumerate(panels.flat):
+        if context >= shown:
+            panel.remove()
+            continue
+        true = truth[context] > 0
+        panel.axhline(0, color=GREY, linewidth=0.6)
+        panel.plot(np.arange(epochs), attention[:, context, ~true], ".-", color=RAW, linewidth=1)
+        panel.plot(np.arange(epochs), attention[:, context, true], "o-", color=EFFECTIVE, linewidth=2)
+        panel.set_title(f"context {context}", fontsize="medium")
+        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("epoch")
+    figure.supylabel("learned attention a")
+    title = "thick blue: the true position; thin orange: the others"
+    figure.suptitle(
+        title if shown == contexts else f"{title} (contexts 0 to {shown - 1} of {contexts})", fontsize="medium"
+    )
+    return figure
+
+
+def epoch_figure(epoch: int, normalized: Floats, truth: Floats) -> Figure:
+    """Draw normalized attention (n_contexts, seq_len) after one epoch as a map; a ring marks each true position."""
+    contexts, positions = normalized.shape
+    figure = Figure(figsize=(min(12, 2.5 + 0.5 * positions), min(12, 1.5 + 0.5 * contexts)), layout="constrained")
+    panel = figure.subplots()
+    image = panel.imshow(normalized, cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    rows, columns = np.nonzero(truth)
+    panel.scatter(columns, rows, s=60, facecolors="none", edgecolors="white", linewidths=1.5)
+    panel.set(title=f"after epoch {epoch}: |a|, normalized; rings: truth", xlabel="position", ylabel="context")
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_locator(MaxNLocator(12, integer=True))
+    figure.colorbar(image, ax=panel)
+    return figure
+
+
+def save_figure(path: str | Path, figure: Figure) -> None:
+    """Write a PNG without the version and date that matplotlib would add."""
+    with writing(path) as beside:
+        figure.savefig(beside, format="png", dpi=100, metadata={"Software": None})

@@ -1,0 +1,73 @@
+"""The network, in torch: what every number of the project means."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from attention.functions import ATTENTION_FUNCTIONS
+from attention.weights import Arrays, Weights, draw_weights, load_weights
+
+
+class AttentionNetwork(nn.Module):
+    """output = Σ_j inputs_j · attention(context)_j · w_j + b.
+
+    The context alone decides the attention; the glimpse inputs ⊙ attention goes through one linear output.
+
+    Args:
+        attention: a name in ATTENTION_FUNCTIONS.
+        n_contexts: how many contexts there are.
+        seq_len: how many positions an input has.
+        seed: what the initial weights are drawn from (see `draw_weights`); the global generators are not touched.
+
+    """
+
+    def __init__(self, attention: str, n_contexts: int, seq_len: int, *, seed: int = 0) -> None:
+        super().__init__()
+        weights = draw_weights(attention, n_contexts, seq_len, seed)
+        self.function = ATTENTION_FUNCTIONS[attention].attend
+        self.attention = nn.ParameterDict(
+            {
+                name.removeprefix("attention."): nn.Parameter(torch.empty(array.shape))
+                for name, array in weights.arrays.items()
+                if name.startswith("attention.")
+            }
+        )
+        self.linear = nn.Linear(seq_len, 1, device="meta").to_empty(device="cpu")  # draws nothing from torch
+        self._take(weights.arrays)
+
+    @classmethod
+    def from_weights(cls, weights: Weights) -> "AttentionNetwork":
+        """Build the network that has these numbers."""
+        network = cls(weights.function, weights.n_contexts, weights.seq_len)
+        network._take(weights.arrays)
+        return network
+
+    def forward(self, inputs: Tensor, contexts: Tensor) -> Tensor:
+        """Return the predictions (n,) for inputs (n, seq_len) float32 and contexts (n,) int64."""
+        glimpse = inputs * self.get_attention(contexts)  # (n, seq_len)
+        return self.linear(glimpse).squeeze(-1)  # type: ignore[no-any-return]  # (n, 1) -> (n,)
+
+    def get_attention(self, contexts: Tensor) -> Tensor:
+        """Return the attention (n, seq_len) that each of the contexts (n,) int64 pays to the positions."""
+        return self.function(dict(self.attention.items()), contexts)
+
+    def arrays(self) -> Arrays:
+        """Return a copy of the numbers, as a `Weights` holds them."""
+        return {name: tensor.numpy().copy() for name, tensor in self.state_dict().items()}
+
+    def _take(self, arrays: Arrays) -> None:
+        self.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
+
+
+def load_model(path: str | Path) -> AttentionNetwork:
+    """Rebuild the network of a model file (see `load_weights` for what is refused)."""
+    return AttentionNetwork.from_weights(load_weights(path))
+
+
+def attention_of(weights: Weights) -> NDArray[np.float32]:
+    """Return the attention (n_contexts, seq_len) that a network with these weights pays in every context."""
+    with torch.no_grad():
+        return AttentionNetwork.from_weights(weights).get_attention(torch.arange(weights.n_contexts)).numpy().copy()

@@ -1,0 +1,169 @@
+"""The schema of params.yaml, read by every stage before anything else."""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+
+from attention.errors import ParamsError
+from attention.functions import ATTENTION_FUNCTIONS
+
+PARAMS_FILE = "params.yaml"
+_MISSING = object()
+
+
+def _whole(low: int, high: int) -> Any:
+    return Field(ge=low, le=high, description=f"a whole number from {low} to {high}")
+
+
+class _Section(BaseModel):
+    # strict: "4" is no number and true is no 1. A description is what an error shows as the allowed values.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataParams(_Section):
+    """The toy problem: how many examples, how large, and which position each context reads."""
+
+    n_train: Annotated[int, _whole(1, 1_000_000_000)]
+    n_test: Annotated[int, _whole(1, 1_000_000_000)]
+    seq_len: Annotated[int, _whole(1, 1024)]
+    n_contexts: Annotated[int, _whole(1, 1024)]
+    true_attention: Annotated[
+        Literal["random"] | list[int],
+        Field(description="the word random, or a list with a position (from 0 to data.seq_len - 1) for each context"),
+    ]
+
+    @field_validator("true_attention")
+    @classmethod
+    def _fits(cls, value: str | list[int], info: ValidationInfo) -> str | list[int]:
+        sizes = info.data
+        if isinstance(value, str) or "n_contexts" not in sizes or "seq_len" not in sizes:
+            return value
+        if len(value) != sizes["n_contexts"] or not all(0 <= p < sizes["seq_len"] for p in value):
+            raise ValueError(
+                f"the word random, or a list of {sizes['n_contexts']} positions (one for each of data.n_contexts), "
+                f"each from 0 to {sizes['seq_len'] - 1} (data.seq_len - 1)"
+            )
+        return value
+
+
+class ModelParams(_Section):
+    """Which attention function the network has."""
+
+    attention: Annotated[str, Field(description="one of: " + ", ".join(ATTENTION_FUNCTIONS))]
+
+    @field_validator("attention")
+    @classmethod
+    def _registered(cls, value: str) -> str:
+        if value not in ATTENTION_FUNCTIONS:
+            raise ValueError
+        return value
+
+
+class TrainParams(_Section):
+    """How the network is trained."""
+
+    epochs: Annotated[int, _whole(1, 10_000)]
+    batch_size: Annotated[int, _whole(1, 65_536)]
+    learning_rate: Annotated[float, Field(gt=0, le=10, description="a number above 0 and at most 10")]
+    shuffle: Annotated[bool, Field(description="true or false")]
+    engine: Annotated[Literal["auto", "torch"], Field(description="one of: auto, torch")]
+
+
+class TrackingParams(_Section):
+    """Where MLflow shows the runs; no result depends on it."""
+
+    experiment: Annotated[str, Field(min_length=1, description="the name of an MLflow experiment")]
+
+
+class Params(_Section):
+    """All of params.yaml."""
+
+    seed: Annotated[int, _whole(0, 2**63 - 1)]
+    data: DataParams
+    model: ModelParams
+    train: TrainParams
+    tracking: TrackingParams
+
+
+def known_keys(section: type[BaseModel] = Params, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted key of every leaf, in the order of the file."""
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from known_keys(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def load_params(path: str | Path = PARAMS_FILE) -> Params:
+    """Read and check all of `path`.
+
+    YAML is read as DVC reads it (version 1.2, so `1e-3` is a number), by the same library.
+
+    Raises:
+        ParamsError: one line for each problem, with the dotted key, the value got and what is allowed.
+
+    """
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read ({error.strerror}); run from the repository root") from error
+    try:
+        tree = YAML(typ="safe", pure=True).load(text)
+    except Exception as error:  # the parser lets many kinds escape on hostile bytes; each means the same to a user
+        raise ParamsError(f"{path}: {_describe_syntax(error)}; mend that line") from error
+    if not isinstance(tree, dict):
+        raise ParamsError(
+            f"{path}: got {_show(tree)}; allowed: a mapping with the keys {', '.join(Params.model_fields)}; "
+            f"`git checkout {path}` brings the default file back"
+        )
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        lines = dict.fromkeys(_describe(tree, problem) for problem in error.errors())
+        raise ParamsError("\n".join(f"{path}: {line}" for line in lines)) from error
+
+
+def _describe_syntax(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    what = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    return f"{where}not valid YAML: {what}"
+
+
+def _describe(tree: Any, problem: ErrorDetails) -> str:
+    """Say in one line what is wrong at the problem's place; places inside a leaf (list items) count as the leaf."""
+    section: type[BaseModel] = Params
+    keys: list[str] = []
+    for part in problem["loc"]:
+        keys.append(str(part))
+        key = ".".join(keys)
+        if problem["type"] == "extra_forbidden" and part not in section.model_fields:
+            return f"{key}: unknown key; {_nearest(key)}"
+        field = section.model_fields[str(part)]
+        found = tree.get(part, _MISSING)
+        if found is _MISSING or key in known_keys():
+            break
+        section, tree = cast(type[BaseModel], field.annotation), found
+    allowed = field.description or "a section with the keys " + ", ".join(section.model_fields)
+    if problem["type"] == "value_error" and str(problem["ctx"]["error"]):
+        allowed = str(problem["ctx"]["error"])
+    got = "missing" if found is _MISSING else f"got {_show(found)}"
+    return f"{key}: {got}; allowed: {allowed}"
+
+
+def _nearest(key: str) -> str:
+    known = {name.rpartition(".")[2]: name for name in known_keys()}
+    near = difflib.get_close_matches(key, known.values(), n=1)
+    near = near or [known[leaf] for leaf in difflib.get_close_matches(key.rpartition(".")[2], known, n=1)]
+    return f"did you mean {near[0]}?" if near else "remove it; known keys: " + ", ".join(known.values())
+
+
+def _show(value: Any) -> str:
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 80 else text[:77] + "..."

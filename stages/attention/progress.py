@@ -1,0 +1,41 @@
+"""Progress of a training: a bar on a terminal, a line an epoch elsewhere."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+
+class Progress:
+    """Counts steps and tells of epochs."""
+
+    def __init__(self, epochs: int, steps_per_epoch: int) -> None:
+        self._epochs = epochs
+        self._live = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=epochs * steps_per_epoch, desc=f"epoch 1/{epochs}", unit=" steps", disable=not self._live, leave=False
+        )
+
+    def steps(self, count: int) -> None:
+        """Count `count` more steps."""
+        self._bar.update(count)
+
+    def epoch(self, epoch: int, mse: float) -> None:
+        """Tell the error of a finished epoch, counted from 0."""
+        line = f"epoch {epoch}: MSE = {mse:.7g}"
+        if self._live:
+            self._bar.set_description(f"epoch {min(epoch + 2, self._epochs)}/{self._epochs}, MSE {mse:.3g}")
+            self._bar.write(line)
+        else:
+            print(line, flush=True)
+
+
+@contextmanager
+def progress(epochs: int, steps_per_epoch: int) -> Iterator[Progress]:
+    """Show the progress of a training while it lasts."""
+    shown = Progress(epochs, steps_per_epoch)
+    try:
+        yield shown
+    finally:
+        shown._bar.close()

@@ -1,0 +1,33 @@
+"""What every stage script shares: how it ends, and how it tells a person what it did."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from attention.errors import AttentionError
+
+INTERRUPTED = 130  # the shell's status for Ctrl-C
+
+
+def run_stage(main: Callable[[], str]) -> None:
+    """Run a stage and print its one-line summary; a user's mistake is told without a traceback, with status 1.
+
+    SIGTERM counts as an interrupt, so that what the stage holds open is closed and its run marked.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    started = time.monotonic()
+    try:
+        summary = main()
+    except AttentionError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; the same command starts the stage again", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    print(f"{summary} ({time.monotonic() - started:.1f} s)")
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

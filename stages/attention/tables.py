@@ -1,0 +1,80 @@
+"""Small result tables: CSV with a header, numbers in the fewest digits that read back exactly."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Union
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from attention.errors import DataError
+from attention.outputs import writing
+
+Metrics = dict[str, Union[float, "Metrics"]]
+
+HISTORY_COLUMNS = ("epoch", "mse", "normalized", "effective", "accuracy")
+ATTENTION_COLUMNS = ("epoch", "context", "position", "attention")
+EVALUATION_COLUMNS = ("context", "position", "truth", "attention", "normalized", "effective")
+
+
+def write_table(path: str | Path, columns: Mapping[str, ArrayLike]) -> None:
+    """Write columns of equal length, in the order given; whole numbers, float32 and float64 keep their every bit."""
+    with writing(path) as beside:
+        pd.DataFrame(dict(columns)).to_csv(beside, index=False, lineterminator="\n")
+
+
+def read_table(path: str | Path, columns: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Read a table that has exactly these columns, all finite numbers, and at least one row.
+
+    Raises:
+        DataError: the file is missing or holds anything else.
+
+    """
+    stage = Path(path).parent.name
+    try:
+        frame = pd.read_csv(path, float_precision="round_trip")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); `dvc repro {stage}` writes it") from error
+    except (ValueError, pd.errors.ParserError) as error:
+        raise DataError(f"{path}: not a CSV table; `dvc repro -f {stage}` writes it again") from error
+    numbers = frame.apply(pd.to_numeric, errors="coerce")
+    if list(frame.columns) != list(columns) or not len(frame) or not np.isfinite(numbers.to_numpy(float)).all():
+        raise DataError(
+            f"{path}: got {len(frame)} rows of {','.join(map(str, frame.columns))}; allowed: at least one row of "
+            f"{','.join(columns)}, all finite numbers; `dvc repro -f {stage}` writes it again"
+        )
+    return {name: numbers[name].to_numpy(float) for name in columns}
+
+
+def write_metrics(path: str | Path, metrics: Metrics) -> None:
+    """Write metrics, possibly in groups, as JSON."""
+    with writing(path) as beside:
+        beside.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+
+
+def read_metric(path: str | Path, name: str) -> float:
+    """Read the metric of a dotted name from what `write_metrics` wrote.
+
+    Raises:
+        DataError: the file is missing, is no JSON, or has no such number.
+
+    """
+    stage = Path(path).parent.name
+    try:
+        found = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); `dvc repro {stage}` writes it") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not a JSON file; `dvc repro -f {stage}` writes it again") from error
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    if not isinstance(found, float):
+        raise DataError(f"{path}: {name}: got {found!r:.80}; allowed: a number; `dvc repro -f {stage}` writes it again")
+    return found
+
+
+def number_rows(names: Sequence[str], values: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
+    """Lay an array out as one row a number: a column for each of its axes, the last name for the number itself."""
+    return dict(zip(names, [*np.indices(values.shape).reshape(values.ndim, -1), values.ravel()], strict=True))

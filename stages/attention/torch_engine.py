@@ -1,0 +1,45 @@
+"""The engine that defines the training: the article's loop in plain torch."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from attention.dataset import Examples
+from attention.model import AttentionNetwork, attention_of
+from attention.params import TrainParams
+from attention.weights import Weights
+
+
+class TorchEngine:
+    """`zero_grad`, `backward`, `step`, once a batch, by autograd: works for every function of the registry."""
+
+    def __init__(self, weights: Weights, params: TrainParams) -> None:
+        torch.set_num_threads(1)  # the tensors are tiny, and a sum split over threads depends on their number
+        self._initial = weights
+        self._network = AttentionNetwork.from_weights(weights)
+        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=params.learning_rate)
+        self._batch_size = params.batch_size
+        self.rows_at_once = 512 * params.batch_size
+
+    def train(self, examples: Examples) -> float:
+        """Take one step a batch, in order; return the sum of the squared errors."""
+        network, optimizer = self._network, self._optimizer
+        criterion = torch.nn.MSELoss()
+        total = 0.0
+        every = [torch.from_numpy(column) for column in examples]
+        for first in range(0, len(examples.targets), self._batch_size):
+            inputs, contexts, targets = (column[first : first + self._batch_size] for column in every)
+            loss = criterion(network(inputs, contexts), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(targets)
+        return total
+
+    def weights(self) -> Weights:
+        """Return a copy of the weights as they are now."""
+        return self._initial.with_arrays(self._network.arrays())
+
+    def attention(self) -> NDArray[np.float32]:
+        """Return the attention (n_contexts, seq_len) as it is now."""
+        return attention_of(self.weights())

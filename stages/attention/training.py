@@ -1,0 +1,100 @@
+"""Training: the article's loop, an epoch at a time, over whichever engine does the arithmetic."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attention.dataset import BLOCK_ROWS, Examples, ExampleTable
+from attention.errors import TrainingError
+from attention.params import TrainParams
+from attention.streams import stream
+from attention.weights import Weights
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known after an epoch (counted from 0)."""
+
+    epoch: int
+    mse: float  # mean over the examples of the squared error, each taken just before its own step
+    weights: Weights
+    attention: NDArray[np.float32]  # (n_contexts, seq_len)
+
+
+class Engine(Protocol):
+    """Who does the arithmetic of Adam on the mean squared error."""
+
+    rows_at_once: int  # how many examples to hand over in a call: progress is reported in between
+
+    def train(self, examples: Examples) -> float:
+        """Take one step a batch, in order; return the sum of the squared errors."""
+
+    def weights(self) -> Weights:
+        """Return a copy of the weights as they are now."""
+
+    def attention(self) -> NDArray[np.float32]:
+        """Return the attention (n_contexts, seq_len) as it is now."""
+
+
+def choose_engine(engine: str) -> str:
+    """Resolve `train.engine`: auto is the fastest engine there is."""
+    return "torch" if engine == "auto" else engine
+
+
+def train(
+    weights: Weights,
+    table: ExampleTable,
+    params: TrainParams,
+    seed: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Iterator[Epoch]:
+    """Train the network and yield one record an epoch.
+
+    Adam (β 0.9 and 0.999, ε 1e-8) on the mean squared error of each batch, in the order of the table or, with
+    `shuffle`, in a new order each epoch: a permutation within consecutive runs of about 65,536 examples, so that a
+    table larger than memory can be trained on.
+
+    Args:
+        weights: the initial weights; its `origin` goes with the trained ones.
+        table: the training examples.
+        params: epochs, batch_size, learning_rate, shuffle, engine.
+        seed: what the shuffling is derived from.
+        progress: told the number of steps just taken.
+
+    Raises:
+        TrainingError: the error is no longer a finite number.
+
+    """
+    engine = _start(weights, params)
+    for epoch in range(params.epochs):
+        squared_error = 0.0
+        for block in _blocks(table, params, seed, epoch):
+            for first in range(0, len(block.targets), engine.rows_at_once):
+                piece = block.take(slice(first, first + engine.rows_at_once))
+                squared_error += engine.train(piece)
+                progress(-(-len(piece.targets) // params.batch_size))
+        mse = squared_error / len(table)
+        if not np.isfinite(mse):
+            raise TrainingError(
+                f"params.yaml: train.learning_rate: got {params.learning_rate}, with which the error of epoch {epoch} "
+                f"is {mse}; allowed: one with which training converges; try a tenth of it"
+            )
+        yield Epoch(epoch, mse, engine.weights(), engine.attention())
+
+
+def _start(weights: Weights, params: TrainParams) -> Engine:
+    from attention.torch_engine import TorchEngine  # importing torch takes seconds: only who needs it pays
+
+    return TorchEngine(weights, params)
+
+
+def _blocks(table: ExampleTable, params: TrainParams, seed: int, epoch: int) -> Iterator[Examples]:
+    whole_batches = max(1, BLOCK_ROWS // params.batch_size) * params.batch_size  # so no batch spans two blocks
+    order = stream(seed, "shuffle", epoch)
+    for block in table.blocks(whole_batches):
+        if params.shuffle:
+            block = block.take(order.permutation(len(block.targets)))
+        yield block

@@ -1,0 +1,58 @@
+"""Evaluate the trained network: its error on new data, and how well its attention matches the truth."""
+
+from pathlib import Path
+
+import numpy as np
+
+from attention.dataset import ExampleTable, read_truth
+from attention.model import attention_of
+from attention.params import load_params
+from attention.prediction import baseline_mses, network_mse
+from attention.recovery import recovery, shares
+from attention.stage import run_stage
+from attention.tables import Metrics, number_rows, write_metrics, write_table
+from attention.tracking import continue_run
+from attention.weights import load_weights
+
+DATA, OUT = Path("data/generate"), Path("data/evaluate")
+MODEL = Path("data/train/model.safetensors")
+
+
+def main() -> str:
+    """Write data/evaluate/ from data/generate/ and data/train/model.safetensors; no parameter changes it."""
+    params = load_params()
+    truth = read_truth(DATA / "truth.csv")
+    train, test = ExampleTable(DATA / "train.parquet", truth), ExampleTable(DATA / "test.parquet", truth)
+    weights = load_weights(MODEL, n_contexts=len(truth), seq_len=test.seq_len)
+    attention = attention_of(weights)
+
+    measures = recovery(attention, weights, truth)
+    metrics: Metrics = {
+        "mse": network_mse(attention, weights, test),
+        "recovery": {**measures.means()},
+        "baseline": {**baseline_mses(train, test)},
+    }
+    table = {
+        **number_rows(("context", "position", "truth"), (np.arange(test.seq_len) == truth[:, None]).astype(int)),
+        "attention": attention.ravel(),
+        "normalized": shares(attention).ravel(),
+        "effective": shares(attention, weights.arrays["linear.weight"][0]).ravel(),
+    }
+    write_metrics(OUT / "metrics.json", metrics)
+    write_table(OUT / "attention.csv", table)
+    write_table(OUT / "recovery.csv", {"context": np.arange(len(truth)), "position": truth, **measures._asdict()})
+
+    with continue_run(params.tracking, weights, "evaluate", OUT / "metrics.json") as run:
+        run.log_data(train, "training")
+        run.log_data(test, "testing")
+        run.log_metrics(metrics, "test")
+        run.log_table(table, "attention")
+        run.log_files(OUT / "metrics.json", OUT / "attention.csv", OUT / "recovery.csv")
+    return (
+        f"evaluate: test MSE {metrics['mse']:.3g}, effective recovery {measures.effective.mean():.4f} "
+        f"-> data/evaluate/{run.where}"
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

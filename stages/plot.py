@@ -1,0 +1,46 @@
+"""Plot true against learned attention, the error, and how the attention grew."""
+
+from pathlib import Path
+
+import numpy as np
+
+from attention.figures import attention_figure, epoch_figure, growth_figure, mse_figure, save_figure
+from attention.params import load_params
+from attention.recovery import shares
+from attention.stage import run_stage
+from attention.tables import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS, read_metric, read_table
+from attention.tracking import continue_run
+from attention.weights import load_weights
+
+TRAIN, EVALUATE, OUT = Path("data/train"), Path("data/evaluate"), Path("data/plot")
+PICTURED_EPOCHS = 20  # of a long training, as many maps as a person would step through
+
+
+def main() -> str:
+    """Write data/plot/ from data/train/ and data/evaluate/; no parameter changes it."""
+    params = load_params()
+    weights = load_weights(TRAIN / "model.safetensors")
+    history = read_table(TRAIN / "history.csv", HISTORY_COLUMNS)
+    grown = read_table(TRAIN / "attention.csv", ATTENTION_COLUMNS)
+    final = read_table(EVALUATE / "attention.csv", EVALUATION_COLUMNS)
+    baselines = {name: read_metric(EVALUATE / "metrics.json", f"baseline.{name}") for name in ("mean", "linear")}
+    shape = (weights.n_contexts, weights.seq_len)
+    truth, normalized, effective = (final[name].reshape(shape) for name in ("truth", "normalized", "effective"))
+    attention = grown["attention"].reshape(-1, *shape)
+
+    save_figure(OUT / "attention.png", attention_figure(truth, normalized, effective))
+    save_figure(OUT / "mse.png", mse_figure(history["mse"], baselines))
+    save_figure(OUT / "growth.png", growth_figure(attention, truth))
+    pictured = np.unique(np.linspace(0, len(attention) - 1, PICTURED_EPOCHS).astype(int)).tolist()
+    for epoch in pictured:
+        save_figure(OUT / f"epochs/{epoch}.png", epoch_figure(epoch, shares(attention[epoch]), truth))
+
+    with continue_run(params.tracking, weights, "plot", EVALUATE / "metrics.json") as run:
+        run.log_files(OUT / "attention.png", OUT / "mse.png", OUT / "growth.png")
+        for epoch in pictured:
+            run.log_image(OUT / f"epochs/{epoch}.png", "attention", epoch)
+    return f"plot: attention.png, mse.png, growth.png and {len(pictured)} epochs -> data/plot/{run.where}"
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,59 @@
+"""Train the attention network and record every epoch."""
+
+from pathlib import Path
+
+import numpy as np
+
+from attention.dataset import ExampleTable, md5, read_truth
+from attention.params import load_params
+from attention.progress import progress
+from attention.recovery import recovery
+from attention.stage import run_stage
+from attention.tables import ATTENTION_COLUMNS, HISTORY_COLUMNS, number_rows, write_table
+from attention.tracking import start_run
+from attention.training import choose_engine, train
+from attention.weights import draw_weights, save_weights
+
+DATA, OUT = Path("data/generate"), Path("data/train")
+
+
+def main() -> str:
+    """Write data/train/ from data/generate/, seed, model.* and train.*."""
+    params = load_params()
+    truth = read_truth(DATA / "truth.csv")
+    table = ExampleTable(DATA / "train.parquet", truth)
+    origin = {
+        "parameters": {
+            "seed": params.seed,
+            "model.attention": params.model.attention,
+            "train.epochs": params.train.epochs,
+            "train.batch_size": params.train.batch_size,
+            "train.learning_rate": params.train.learning_rate,
+            "train.shuffle": params.train.shuffle,
+            "train.engine": choose_engine(params.train.engine),
+        },
+        "data": {name: md5(DATA / name) for name in ("train.parquet", "truth.csv")},
+    }
+    initial = draw_weights(params.model.attention, len(truth), table.seq_len, params.seed, origin)
+
+    steps_per_epoch = -(-len(table) // params.train.batch_size)
+    rows, attention = [], []
+    with start_run(params.tracking, initial) as run, progress(params.train.epochs, steps_per_epoch) as bar:
+        run.log_data(table, "training")
+        for epoch in train(initial, table, params.train, params.seed, bar.steps):
+            measures = recovery(epoch.attention, epoch.weights, truth).means()
+            rows.append((epoch.epoch, epoch.mse, *measures.values()))
+            attention.append(epoch.attention)
+            bar.epoch(epoch.epoch, epoch.mse)
+            run.log_metrics({"mse": epoch.mse, **measures}, "train", epoch.epoch)
+
+        save_weights(OUT / "model.safetensors", epoch.weights)
+        write_table(OUT / "history.csv", dict(zip(HISTORY_COLUMNS, zip(*rows, strict=True), strict=True)))
+        write_table(OUT / "attention.csv", number_rows(ATTENTION_COLUMNS, np.stack(attention)))
+        run.log_model(epoch.weights, epoch.epoch)
+        run.log_files(OUT / "model.safetensors", OUT / "history.csv", OUT / "attention.csv")
+    return f"train: {initial.function}, {params.train.epochs} epochs, MSE {epoch.mse:.3g} -> data/train/{run.where}"
+
+
+if __name__ == "__main__":
+    run_stage(main)
