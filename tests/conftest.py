@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ SMALL: Mapping[str, Any] = {
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """This process's environment without what would steer DVC, MLflow or git, and with our Python first on the path."""
+    """Return the environment without what would steer DVC, MLflow or git, and with our Python first on the path."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "GIT_", "PYTHON", "PYTEST_"))}
     identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -57,13 +57,15 @@ class Project:
 
     root: Path
 
-    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    def attempt(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the project's root, as a user would, and capture what it prints."""
-        done = subprocess.run(
-            command, cwd=self.root, env=clean_environment(**environment), capture_output=True, text=True, check=False
-        )
-        if check and done.returncode:
-            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        env = clean_environment(**environment)
+        return subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True, check=False)
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command that must succeed."""
+        done = self.attempt(*command, **environment)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
     def stage(self, *names: str, **environment: str) -> None:
@@ -114,10 +116,9 @@ def migrated_store(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
     return store
 
 
-@pytest.fixture
-def empty_project(tmp_path: Path) -> Project:
-    """A copy of the project with small parameters, committed; nothing has run and no MLflow store exists."""
-    project = Project(copy_of_project(tmp_path / "project"))
+def small_project(folder: Path) -> Project:
+    """Make a copy of the project with small parameters, committed; nothing has run and no MLflow store exists."""
+    project = Project(copy_of_project(folder))
     for file in project.outputs():
         (project.root / file).unlink()
     (project.root / "dvc.lock").unlink(missing_ok=True)
@@ -128,7 +129,28 @@ def empty_project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture
+def empty_project(tmp_path: Path) -> Project:
+    """A small project in which nothing has run, without an MLflow store."""
+    return small_project(tmp_path / "project")
+
+
+@pytest.fixture
 def project(empty_project: Project, migrated_store: Path) -> Project:
-    """The same with an empty MLflow store in place."""
+    """A small project in which nothing has run, with an empty MLflow store."""
     shutil.copy(migrated_store, empty_project.root / "mlflow.db")
     return empty_project
+
+
+@pytest.fixture(scope="session")
+def finished_project(tmp_path_factory: pytest.TempPathFactory, worker_id: str, migrated_store: Path) -> Project:
+    """A small project after `dvc repro`, one for all workers: look at it, but change nothing."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "finished"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            project = small_project(folder.with_name("finishing"))
+            shutil.copy(migrated_store, project.root / "mlflow.db")
+            project.run("dvc", "repro", "--quiet")
+            project.commit("results")
+            project.root.replace(folder)
+    return Project(folder)
