@@ -147,10 +147,10 @@ def finished_project(tmp_path_factory: pytest.TempPathFactory, worker_id: str, m
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "finished"
     with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            project = small_project(folder.with_name("finishing"))
+        if not folder.with_suffix(".done").exists():
+            project = small_project(folder)
             shutil.copy(migrated_store, project.root / "mlflow.db")
             project.run("dvc", "repro", "--quiet")
             project.commit("results")
-            project.root.replace(folder)
+            folder.with_suffix(".done").touch()
     return Project(folder)
