@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from attention.dataset import ExampleTable, read_truth
-from attention.model import attention_of
+from attention.engines import attention_of
 from attention.params import load_params
 from attention.prediction import baseline_mses, network_mse
 from attention.recovery import recovery, shares

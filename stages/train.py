@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from attention.dataset import ExampleTable, md5, read_truth
+from attention.engines import choose_engine
 from attention.params import load_params
 from attention.progress import progress
 from attention.recovery import recovery
 from attention.stage import run_stage
 from attention.tables import ATTENTION_COLUMNS, HISTORY_COLUMNS, number_rows, write_table
 from attention.tracking import start_run
-from attention.training import choose_engine, train
+from attention.training import train
 from attention.weights import draw_weights, save_weights
 
 DATA, OUT = Path("data/generate"), Path("data/train")
@@ -30,7 +31,7 @@ def main() -> str:
             "train.batch_size": params.train.batch_size,
             "train.learning_rate": params.train.learning_rate,
             "train.shuffle": params.train.shuffle,
-            "train.engine": choose_engine(params.train.engine),
+            "train.engine": choose_engine(params.train.engine, params.model.attention),
         },
         "data": {name: md5(DATA / name) for name in ("train.parquet", "truth.csv")},
     }

@@ -22,6 +22,7 @@ class AttentionFunction:
     Attributes:
         attend: from the parameters and the contexts (n,) int64 to the attention (n, seq_len).
         shapes: from (n_contexts, seq_len) to the name and shape of each parameter; all start standard normal.
+        has_kernel: whether kernels.py has a compiled twin of `attend`.
         equation: what `attend` computes, for people.
         source: where it comes from.
 
@@ -29,6 +30,7 @@ class AttentionFunction:
 
     attend: Callable[[Mapping[str, Tensor], Tensor], Tensor]
     shapes: Callable[[int, int], Shapes]
+    has_kernel: bool
     equation: str
     source: str
 
@@ -42,6 +44,12 @@ def embedding(parameters: Mapping[str, Tensor], contexts: Tensor) -> Tensor:
     return parameters["scores"][contexts]
 
 
+def softmax(parameters: Mapping[str, Tensor], contexts: Tensor) -> Tensor:
+    """Soft attention exp(E[c,j]) / Σ exp(E[c,·]): in [0, 1], summing to 1."""
+    return parameters["scores"][contexts].softmax(-1)
+
+
 ATTENTION_FUNCTIONS: Mapping[str, AttentionFunction] = {
-    "embedding": AttentionFunction(embedding, _score_table, "E[c], unbounded", "the article"),
+    "embedding": AttentionFunction(embedding, _score_table, True, "E[c], unbounded", "the article"),
+    "softmax": AttentionFunction(softmax, _score_table, True, "softmax(E[c])", "Bahdanau et al. 2014, Xu et al. 2015"),
 }

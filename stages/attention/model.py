@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attention.functions import ATTENTION_FUNCTIONS
@@ -65,9 +63,3 @@ class AttentionNetwork(nn.Module):
 def load_model(path: str | Path) -> AttentionNetwork:
     """Rebuild the network of a model file (see `load_weights` for what is refused)."""
     return AttentionNetwork.from_weights(load_weights(path))
-
-
-def attention_of(weights: Weights) -> NDArray[np.float32]:
-    """Return the attention (n_contexts, seq_len) that a network with these weights pays in every context."""
-    with torch.no_grad():
-        return AttentionNetwork.from_weights(weights).get_attention(torch.arange(weights.n_contexts)).numpy().copy()

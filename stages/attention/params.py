@@ -71,7 +71,7 @@ class TrainParams(_Section):
     batch_size: Annotated[int, _whole(1, 65_536)]
     learning_rate: Annotated[float, Field(gt=0, le=10, description="a number above 0 and at most 10")]
     shuffle: Annotated[bool, Field(description="true or false")]
-    engine: Annotated[Literal["auto", "torch"], Field(description="one of: auto, torch")]
+    engine: Annotated[Literal["auto", "compiled", "torch"], Field(description="one of: auto, compiled, torch")]
 
 
 class TrackingParams(_Section):

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from attention.dataset import Examples
-from attention.model import AttentionNetwork, attention_of
+from attention.model import AttentionNetwork
 from attention.params import TrainParams
 from attention.weights import Weights
 
@@ -40,6 +40,8 @@ class TorchEngine:
         """Return a copy of the weights as they are now."""
         return self._initial.with_arrays(self._network.arrays())
 
-    def attention(self) -> NDArray[np.float32]:
-        """Return the attention (n_contexts, seq_len) as it is now."""
-        return attention_of(self.weights())
+
+def torch_attention(weights: Weights) -> NDArray[np.float32]:
+    """Return the attention (n_contexts, seq_len) of a network with these weights."""
+    with torch.no_grad():
+        return AttentionNetwork.from_weights(weights).get_attention(torch.arange(weights.n_contexts)).numpy().copy()

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attention.dataset import BLOCK_ROWS, Examples, ExampleTable
+from attention.engines import attention_of, start_engine
 from attention.errors import TrainingError
 from attention.params import TrainParams
 from attention.streams import stream
@@ -22,26 +22,6 @@ class Epoch:
     mse: float  # mean over the examples of the squared error, each taken just before its own step
     weights: Weights
     attention: NDArray[np.float32]  # (n_contexts, seq_len)
-
-
-class Engine(Protocol):
-    """Who does the arithmetic of Adam on the mean squared error."""
-
-    rows_at_once: int  # how many examples to hand over in a call: progress is reported in between
-
-    def train(self, examples: Examples) -> float:
-        """Take one step a batch, in order; return the sum of the squared errors."""
-
-    def weights(self) -> Weights:
-        """Return a copy of the weights as they are now."""
-
-    def attention(self) -> NDArray[np.float32]:
-        """Return the attention (n_contexts, seq_len) as it is now."""
-
-
-def choose_engine(engine: str) -> str:
-    """Resolve `train.engine`: auto is the fastest engine there is."""
-    return "torch" if engine == "auto" else engine
 
 
 def train(
@@ -68,7 +48,7 @@ def train(
         TrainingError: the error is no longer a finite number.
 
     """
-    engine = _start(weights, params)
+    engine = start_engine(weights, params)
     for epoch in range(params.epochs):
         squared_error = 0.0
         for block in _blocks(table, params, seed, epoch):
@@ -82,19 +62,12 @@ def train(
                 f"params.yaml: train.learning_rate: got {params.learning_rate}, with which the error of epoch {epoch} "
                 f"is {mse}; allowed: one with which training converges; try a tenth of it"
             )
-        yield Epoch(epoch, mse, engine.weights(), engine.attention())
-
-
-def _start(weights: Weights, params: TrainParams) -> Engine:
-    from attention.torch_engine import TorchEngine  # importing torch takes seconds: only who needs it pays
-
-    return TorchEngine(weights, params)
+        now = engine.weights()
+        yield Epoch(epoch, mse, now, attention_of(now))
 
 
 def _blocks(table: ExampleTable, params: TrainParams, seed: int, epoch: int) -> Iterator[Examples]:
     whole_batches = max(1, BLOCK_ROWS // params.batch_size) * params.batch_size  # so no batch spans two blocks
     order = stream(seed, "shuffle", epoch)
     for block in table.blocks(whole_batches):
-        if params.shuffle:
-            block = block.take(order.permutation(len(block.targets)))
-        yield block
+        yield block.take(order.permutation(len(block.targets))) if params.shuffle else block

@@ -1,0 +1,52 @@
+"""Where compiled kernels are kept, so that a process need not compile what an earlier one did.
+
+Numba finds its cache by a module's path, so every copy of the project (each queued experiment runs in one) would
+compile again. Here the module's content decides: the same code is the same cache entry, wherever it lies.
+"""
+
+import atexit
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numba
+from filelock import FileLock
+from numba.core.caching import UserProvidedCacheLocator
+
+
+class ContentLocator(UserProvidedCacheLocator):  # type: ignore[misc]
+    """Tells Numba to cache a function under the digest of its module."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        super().__init__(function, file)
+        digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+        self._cache_path = str(Path(numba.config.CACHE_DIR) / f"{Path(file).stem}-{digest}")
+
+
+def use_content_cache() -> None:
+    """Make functions that are compiled after this call share one cache (to be called before they are decorated)."""
+    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(_writable_folder())
+    numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.{ContentLocator.__name__}"
+
+
+def compiling() -> FileLock:
+    """Return a lock to hold while kernels are compiled or loaded.
+
+    Numba numbers its files by what it saw in the index; two processes that write at once could take the same number.
+    """
+    return FileLock(Path(numba.config.CACHE_DIR) / "compiling.lock")
+
+
+def _writable_folder() -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attention-laboratory"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            return home
+    except OSError:  # nowhere to keep it: compile for this process alone, in a folder that nobody else can fill
+        alone = tempfile.mkdtemp(prefix="attention-")
+        atexit.register(shutil.rmtree, alone, ignore_errors=True)
+        return Path(alone)
