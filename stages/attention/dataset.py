@@ -150,16 +150,30 @@ class ExampleTable:
 
     def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Examples]:
         """Yield all examples in order, exactly `rows` at a time (the last block may be smaller)."""
-        row = 0
-        try:
-            for batch in self._file().iter_batches(batch_size=rows):
-                *inputs, contexts, targets = (column.to_numpy(zero_copy_only=False) for column in batch.columns)
-                block = Examples(np.stack(inputs, axis=1), contexts.copy(), targets.copy())
-                self._check(block, row)
-                yield block
-                row += len(targets)
-        except (OSError, pa.ArrowException) as error:
-            raise _damaged(self.path) from error
+        held: list[Examples] = []
+        wanted = rows
+        for part in self._row_groups():
+            while len(part.targets) >= wanted:
+                yield _join([*held, part.take(slice(wanted))])
+                held, part, wanted = [], part.take(slice(wanted, None)), rows
+            held.append(part)
+            wanted -= len(part.targets)
+        if wanted < rows:
+            yield _join(held)
+
+    def _row_groups(self) -> Iterator[Examples]:
+        file = self._file()
+        first_row = 0
+        for group in range(file.num_row_groups):  # pyarrow's own iterator over batches would keep them all in memory
+            try:
+                columns = file.read_row_group(group, use_threads=False).columns
+            except (OSError, pa.ArrowException) as error:
+                raise _damaged(self.path) from error
+            *inputs, contexts, targets = (column.to_numpy() for column in columns)
+            part = Examples(np.stack(inputs, axis=1), contexts, targets)
+            self._check(part, first_row)
+            yield part
+            first_row += len(targets)
 
     def _file(self) -> Any:
         try:
@@ -200,6 +214,10 @@ def md5(path: str | Path) -> str:
 
 
 _AGAIN = "`dvc repro -f generate` writes it again"
+
+
+def _join(parts: list[Examples]) -> Examples:
+    return parts[0] if len(parts) == 1 else Examples(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _missing(path: str | Path, error: OSError) -> DataError:

@@ -26,7 +26,7 @@ class TorchEngine:
         network, optimizer = self._network, self._optimizer
         criterion = torch.nn.MSELoss()
         total = 0.0
-        every = [torch.from_numpy(column) for column in examples]
+        every = [torch.tensor(column) for column in examples]
         for first in range(0, len(examples.targets), self._batch_size):
             inputs, contexts, targets = (column[first : first + self._batch_size] for column in every)
             loss = criterion(network(inputs, contexts), targets)
