@@ -7,8 +7,10 @@ Tables are drawn, written, read and checked a block of rows at a time: memory do
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -101,7 +103,7 @@ def read_truth(path: str | Path) -> Truth:
         or not all(0 <= position < 2**31 for position in positions)
     ):
         raise DataError(
-            f"{path}: got columns {','.join(header)} with contexts {contexts[:8]}; "
+            f"{path}: got columns {','.join(header)} with contexts {contexts[:8]} and positions {positions[:8]}; "
             f"allowed: context,position with contexts 0, 1, 2 … in order and positions from 0; {_AGAIN}"
         )
     return np.array(positions, dtype=np.int64)
@@ -124,12 +126,15 @@ class ExampleTable:
     truth: Truth
 
     def __post_init__(self) -> None:
-        columns = [name for name in self._file().schema_arrow.names if name.startswith("x_")]
-        schema, wanted = self._file().schema_arrow, _schema(len(columns))
-        if not columns or not schema.equals(wanted):
-            odd = [str(a) for a, b in zip([*schema, *[None] * len(wanted)], wanted, strict=False) if a != b]
+        found = self._file().schema_arrow
+        columns = [name for name in found.names if name.startswith("x_")]
+        wanted = _schema(max(1, len(columns)))
+        if not found.equals(wanted):
+            pairs = zip_longest(map(_describe, found), map(_describe, wanted))
+            got, instead = next((a, b) for a, b in pairs if a != b)
             raise DataError(
-                f"{self.path}: got column {odd[0] if odd else schema.names[-1]!r}; "
+                f"{self.path}: got {f'column {got}' if got else 'no column'} in the place of "
+                f"{instead.partition(' ')[0] if instead else 'nothing'}; "
                 f"allowed: x_0, x_1 … float32, context int64, y float32, in this order and nothing else; {_AGAIN}"
             )
         if len(self.truth) and self.truth.max() >= len(columns):
@@ -221,11 +226,15 @@ def _join(parts: list[Examples]) -> Examples:
 
 
 def _missing(path: str | Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be read ({error.strerror}); `dvc repro` writes it")
+    return DataError(f"{path}: cannot be read ({os.strerror(error.errno or 0)}); `dvc repro` writes it")
 
 
 def _damaged(path: str | Path) -> DataError:
     return DataError(f"{path}: not a whole Parquet file; {_AGAIN}")
+
+
+def _describe(column: Any) -> str:
+    return f"{column.name} {column.type}{'' if column.nullable else ', not null,'}"
 
 
 def _schema(seq_len: int) -> Any:

@@ -116,7 +116,7 @@ def exp(x: np.float32) -> np.float32:
     y = y * r + _f32(5.0000001201e-1)
     y = y * (r * r) + r + _f32(1.0)
     power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)  # 2^n, from its exponent bits
-    return y * power if x > _f32(-87.0) else _f32(0.0)
+    return y * power if x >= _f32(-87.0) else _f32(0.0)
 
 
 def attend(k: Kernel, p: Floats, c: int, a: Floats) -> None:

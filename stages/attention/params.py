@@ -143,14 +143,16 @@ def _describe(tree: Any, problem: ErrorDetails) -> str:
     for part in problem["loc"]:
         keys.append(str(part))
         key = ".".join(keys)
-        if problem["type"] == "extra_forbidden" and part not in section.model_fields:
+        if problem["type"] in ("extra_forbidden", "invalid_key") and part not in section.model_fields:
             return f"{key}: unknown key; {_nearest(key)}"
         field = section.model_fields[str(part)]
         found = tree.get(part, _MISSING)
         if found is _MISSING or key in known_keys():
             break
         section, tree = cast(type[BaseModel], field.annotation), found
-    allowed = field.description or "a section with the keys " + ", ".join(section.model_fields)
+    allowed = field.description or "a section with the keys " + ", ".join(
+        cast(type[BaseModel], field.annotation).model_fields
+    )
     if problem["type"] == "value_error" and str(problem["ctx"]["error"]):
         allowed = str(problem["ctx"]["error"])
     got = "missing" if found is _MISSING else f"got {_show(found)}"
@@ -159,7 +161,8 @@ def _describe(tree: Any, problem: ErrorDetails) -> str:
 
 def _nearest(key: str) -> str:
     known = {name.rpartition(".")[2]: name for name in known_keys()}
-    near = difflib.get_close_matches(key, known.values(), n=1)
+    sections = () if "." in key else Params.model_fields
+    near = difflib.get_close_matches(key, [*sections, *known.values()], n=1)
     near = near or [known[leaf] for leaf in difflib.get_close_matches(key.rpartition(".")[2], known, n=1)]
     return f"did you mean {near[0]}?" if near else "remove it; known keys: " + ", ".join(known.values())
 

@@ -20,7 +20,7 @@ class Recovery(NamedTuple):
 
     normalized: Floats  # |a| on the true position over Σ|a|: the article's measure
     effective: Floats  # the same of |a·w|
-    accuracy: Floats  # 1 where the largest |a| is on the true position
+    accuracy: Floats  # 1 where the largest |a|, not 0, is on the true position
 
     def means(self) -> dict[str, float]:
         """Return the mean of each measure over the contexts."""
@@ -37,9 +37,9 @@ def shares(attention: NDArray[np.float32], scale: NDArray[np.float32] | float = 
 
 def recovery(attention: NDArray[np.float32], weights: Weights, truth: Truth) -> Recovery:
     """Compare attention (n_contexts, seq_len), as seen by the linear layer of `weights`, with the truth."""
-    each = np.arange(len(truth))
+    each, size = np.arange(len(truth)), np.abs(attention)
     return Recovery(
         normalized=shares(attention)[each, truth],
         effective=shares(attention, weights.arrays["linear.weight"][0])[each, truth],
-        accuracy=(np.abs(attention).argmax(axis=1) == truth).astype(np.float64),
+        accuracy=((size.argmax(axis=1) == truth) & (size[each, truth] > 0)).astype(np.float64),
     )

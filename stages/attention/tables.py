@@ -1,6 +1,7 @@
 """Small result tables: CSV with a header, numbers in the fewest digits that read back exactly."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Union
@@ -34,18 +35,20 @@ def read_table(path: str | Path, columns: Sequence[str]) -> dict[str, NDArray[np
     """
     stage = Path(path).parent.name
     try:
-        frame = pd.read_csv(path, float_precision="round_trip")
+        frame = pd.read_csv(path)
+        if not isinstance(frame.index, pd.RangeIndex):  # pandas makes an index of what rows have more than the header
+            raise ValueError("rows longer than the header")
+        numbers = frame.apply(pd.to_numeric, errors="coerce").astype(float)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); `dvc repro {stage}` writes it") from error
-    except (ValueError, pd.errors.ParserError) as error:
+    except (ValueError, OverflowError, pd.errors.ParserError) as error:
         raise DataError(f"{path}: not a CSV table; `dvc repro -f {stage}` writes it again") from error
-    numbers = frame.apply(pd.to_numeric, errors="coerce")
-    if list(frame.columns) != list(columns) or not len(frame) or not np.isfinite(numbers.to_numpy(float)).all():
+    if list(frame.columns) != list(columns) or not len(frame) or not np.isfinite(numbers.to_numpy()).all():
         raise DataError(
             f"{path}: got {len(frame)} rows of {','.join(map(str, frame.columns))}; allowed: at least one row of "
             f"{','.join(columns)}, all finite numbers; `dvc repro -f {stage}` writes it again"
         )
-    return {name: numbers[name].to_numpy(float) for name in columns}
+    return {name: numbers[name].to_numpy() for name in columns}
 
 
 def write_metrics(path: str | Path, metrics: Metrics) -> None:
@@ -66,11 +69,11 @@ def read_metric(path: str | Path, name: str) -> float:
         found = json.loads(Path(path).read_text())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); `dvc repro {stage}` writes it") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a JSON file; `dvc repro -f {stage}` writes it again") from error
     for part in name.split("."):
         found = found.get(part) if isinstance(found, dict) else None
-    if not isinstance(found, float):
+    if not isinstance(found, float) or not math.isfinite(found):
         raise DataError(f"{path}: {name}: got {found!r:.80}; allowed: a number; `dvc repro -f {stage}` writes it again")
     return found
 

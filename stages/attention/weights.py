@@ -90,11 +90,12 @@ def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int |
 
     """
     try:
+        Path(path).open("rb").close()  # what safetensors says of a missing file has neither errno nor strerror
         with safe_open(path, framework="numpy") as file:
             metadata = (file.metadata() or {}).get(_METADATA)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error}); `dvc repro train` writes it") from error
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); `dvc repro train` writes it") from error
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{path}: not a safetensors file; {_AGAIN}") from error
     if metadata is None:
@@ -102,13 +103,15 @@ def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int |
     try:
         about = json.loads(metadata)
         weights = Weights(about["function"], about["n_contexts"], about["seq_len"], arrays, about["origin"])
+        if not type(weights.n_contexts) is type(weights.seq_len) is int:  # 7.0 and true would pass for 7 and 1
+            raise TypeError
         function = ATTENTION_FUNCTIONS[weights.function]
         key_holds = about["key"] == weights.key
         shapes = {
             f"attention.{name}": shape for name, shape in function.shapes(weights.n_contexts, weights.seq_len).items()
         }
         shapes |= _linear_shapes(weights.seq_len)
-    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
         raise ModelError(f"{path}: its metadata does not describe a network; {_AGAIN}") from error
     if not key_holds:
         raise ModelError(f"{path}: its experiment key does not belong to its parameters; {_AGAIN}")

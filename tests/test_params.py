@@ -1,0 +1,309 @@
+"""params.yaml: what is refused and in which words, and that YAML is read as DVC reads it."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from dvc.utils.serialize import parse_yaml  # type: ignore[import-untyped,unused-ignore]
+from pydantic import ValidationError
+
+from attention.errors import ParamsError
+from attention.params import Params, known_keys, load_params
+
+DEFAULT = (ROOT / "params.yaml").read_text()
+TREE: dict[str, Any] = parse_yaml(DEFAULT, "params.yaml")
+
+SEED = "a whole number from 0 to 9223372036854775807"
+EPOCHS = "a whole number from 1 to 10000"
+POSITIONS = (
+    "the word random, or a list of 5 positions (one for each of data.n_contexts), each from 0 to 7 (data.seq_len - 1)"
+)
+POSITION_LIST = "the word random, or a list with a position (from 0 to data.seq_len - 1) for each context"
+KNOWN = "known keys: " + ", ".join(known_keys())
+
+Load = Callable[[str | bytes], Params]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Load a text as if it were params.yaml of the folder one works in, as the stages do."""
+    monkeypatch.chdir(tmp_path)
+
+    def load_text(text: str | bytes) -> Params:
+        (tmp_path / "params.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load_params()
+
+    return load_text
+
+
+def spelled(leaf: str, value: str) -> str:
+    """Return the default file with the value of a leaf spelled in another way."""
+    text, count = re.subn(rf"(?m)^( *{leaf}:).*$", rf"\g<1> {value}", DEFAULT, count=1)
+    assert count
+    return text
+
+
+def without(*lines: str) -> str:
+    """Return the default file without the first line that starts with each of some texts."""
+    text = DEFAULT
+    for line in lines:
+        text, count = re.subn(rf"(?m)^ *{re.escape(line)}.*\n", "", text, count=1)
+        assert count
+    return text
+
+
+def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in tree.items():
+        yield from leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
+
+
+def refusal(load: Load, text: str | bytes) -> str:
+    with pytest.raises(ParamsError) as caught:
+        load(text)
+    return str(caught.value)
+
+
+def test_the_file_of_the_repository_holds_the_article_s_values(load: Load) -> None:
+    params = load(DEFAULT)
+    assert params.seed == 0
+    assert params.data.model_dump() == {
+        "n_train": 10000,
+        "n_test": 2000,
+        "seq_len": 8,
+        "n_contexts": 5,
+        "true_attention": [2, 7, 3, 5, 1],
+    }
+    assert params.model.attention == "embedding"
+    assert params.train.model_dump() == {
+        "epochs": 4,
+        "batch_size": 1,
+        "learning_rate": 0.001,
+        "shuffle": False,
+        "engine": "auto",
+    }
+
+
+def test_the_known_keys_are_the_leaves_of_the_file_in_its_order() -> None:
+    assert list(known_keys()) == list(leaves(TREE))
+
+
+def test_params_cannot_be_changed_after_they_were_checked(load: Load) -> None:
+    params = load(DEFAULT)
+    with pytest.raises(ValidationError, match="frozen"):
+        params.train.epochs = 0
+
+
+@pytest.mark.parametrize(
+    ("leaf", "value"),
+    [
+        ("seed", "0"),
+        ("seed", "9223372036854775807"),
+        ("n_train", "1"),
+        ("n_train", "1_000_000_000"),
+        ("true_attention", "random"),
+        ("true_attention", "[0, 0, 0, 0, 7]"),
+        ("learning_rate", "10"),
+        ("learning_rate", "1e-3"),
+        ("learning_rate", "1e-05"),
+        ("batch_size", "65536"),
+        ("epochs", "007"),
+        ("epochs", "0o7"),
+        ("epochs", "0x1F"),
+        ("shuffle", "TRUE"),
+    ],
+)
+def test_a_legal_value_is_taken_as_dvc_reads_it(load: Load, leaf: str, value: str) -> None:
+    text = spelled(leaf, value)
+    key = next(k for k in known_keys() if k.endswith(leaf))
+    wanted, got = parse_yaml(text, "params.yaml"), load(text).model_dump()
+    for name in key.split("."):
+        wanted, got = wanted[name], got[name]
+    assert got == wanted
+    assert not isinstance(got, str) or value == "random"
+
+
+@pytest.mark.parametrize(
+    ("value", "read"), [("1e-3", 0.001), ("1e-05", 0.00001), ("1E-3", 0.001), ("1", 1.0), (".5", 0.5)]
+)
+def test_a_learning_rate_may_be_spelled_in_any_way_of_yaml_1_2(load: Load, value: str, read: float) -> None:
+    assert load(spelled("learning_rate", value)).train.learning_rate == read
+
+
+@pytest.mark.parametrize(
+    ("leaf", "value", "message"),
+    [
+        ("seed", "-1", f"seed: got -1; allowed: {SEED}"),
+        ("seed", "9223372036854775808", f"seed: got 9223372036854775808; allowed: {SEED}"),
+        ("seed", "2026-01-01", f"seed: got datetime.date(2026, 1, 1); allowed: {SEED}"),
+        ("n_train", "0", "data.n_train: got 0; allowed: a whole number from 1 to 1000000000"),
+        ("n_train", "1000000001", "data.n_train: got 1000000001; allowed: a whole number from 1 to 1000000000"),
+        ("n_test", "0", "data.n_test: got 0; allowed: a whole number from 1 to 1000000000"),
+        ("n_test", "1000000001", "data.n_test: got 1000000001; allowed: a whole number from 1 to 1000000000"),
+        ("seq_len", "0", "data.seq_len: got 0; allowed: a whole number from 1 to 1024"),
+        ("seq_len", "1025", "data.seq_len: got 1025; allowed: a whole number from 1 to 1024"),
+        ("n_contexts", "0", "data.n_contexts: got 0; allowed: a whole number from 1 to 1024"),
+        ("n_contexts", "1025", "data.n_contexts: got 1025; allowed: a whole number from 1 to 1024"),
+        ("true_attention", "[2, 7]", f"data.true_attention: got [2, 7]; allowed: {POSITIONS}"),
+        ("true_attention", "[]", f"data.true_attention: got []; allowed: {POSITIONS}"),
+        ("true_attention", "[2, 8, 3, 5, 1]", f"data.true_attention: got [2, 8, 3, 5, 1]; allowed: {POSITIONS}"),
+        ("true_attention", "[2, -1, 3, 5, 1]", f"data.true_attention: got [2, -1, 3, 5, 1]; allowed: {POSITIONS}"),
+        (
+            "true_attention",
+            "[2, a, b, 5, 1]",
+            f"data.true_attention: got [2, 'a', 'b', 5, 1]; allowed: {POSITION_LIST}",
+        ),
+        (
+            "true_attention",
+            "[true, 7, 3, 5, 1]",
+            f"data.true_attention: got [True, 7, 3, 5, 1]; allowed: {POSITION_LIST}",
+        ),
+        ("true_attention", "rnd", f"data.true_attention: got 'rnd'; allowed: {POSITION_LIST}"),
+        ("epochs", '"4"', f"train.epochs: got '4'; allowed: {EPOCHS}"),
+        ("epochs", "4.0", f"train.epochs: got 4.0; allowed: {EPOCHS}"),
+        ("epochs", "true", f"train.epochs: got True; allowed: {EPOCHS}"),
+        ("epochs", "null", f"train.epochs: got None; allowed: {EPOCHS}"),
+        ("epochs", "", f"train.epochs: got None; allowed: {EPOCHS}"),
+        ("epochs", "10001", f"train.epochs: got 10001; allowed: {EPOCHS}"),
+        ("batch_size", "0", "train.batch_size: got 0; allowed: a whole number from 1 to 65536"),
+        ("batch_size", "65537", "train.batch_size: got 65537; allowed: a whole number from 1 to 65536"),
+        ("learning_rate", "0", "train.learning_rate: got 0; allowed: a number above 0 and at most 10"),
+        ("learning_rate", "10.1", "train.learning_rate: got 10.1; allowed: a number above 0 and at most 10"),
+        ("learning_rate", ".nan", "train.learning_rate: got nan; allowed: a number above 0 and at most 10"),
+        ("learning_rate", "1e400", "train.learning_rate: got inf; allowed: a number above 0 and at most 10"),
+        ("learning_rate", "true", "train.learning_rate: got True; allowed: a number above 0 and at most 10"),
+        ("shuffle", "on", "train.shuffle: got 'on'; allowed: true or false"),
+        ("shuffle", "1", "train.shuffle: got 1; allowed: true or false"),
+        ("experiment", '""', "tracking.experiment: got ''; allowed: the name of an MLflow experiment"),
+        ("experiment", "3", "tracking.experiment: got 3; allowed: the name of an MLflow experiment"),
+    ],
+)
+def test_a_bad_value_is_refused_in_one_line(load: Load, leaf: str, value: str, message: str) -> None:
+    assert refusal(load, spelled(leaf, value)) == f"params.yaml: {message}"
+
+
+@pytest.mark.parametrize(("key", "leaf"), [("model.attention", "attention"), ("train.engine", "engine")])
+def test_the_names_that_a_refusal_offers_are_the_names_that_are_taken(load: Load, key: str, leaf: str) -> None:
+    told = refusal(load, spelled(leaf, "nonesuch"))
+    start, _, names = told.rpartition("one of: ")
+    assert start == f"params.yaml: {key}: got 'nonesuch'; allowed: "
+    assert {"embedding"} <= set(names.split(", ")) or {"auto", "torch"} <= set(names.split(", "))
+    for name in names.split(", "):
+        load(spelled(leaf, name))
+
+
+def test_a_long_value_is_cut_so_that_the_line_stays_readable(load: Load) -> None:
+    told = refusal(load, spelled("epochs", "a" * 500))
+    assert told == f"params.yaml: train.epochs: got '{'a' * 76}...; allowed: {EPOCHS}"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (without("epochs:"), [f"train.epochs: missing; allowed: {EPOCHS}"]),
+        (without("seed:"), [f"seed: missing; allowed: {SEED}"]),
+        (
+            without("model:", "attention:"),
+            ["model: missing; allowed: a section with the keys attention"],
+        ),
+        (
+            without("attention:"),
+            ["model: got None; allowed: a section with the keys attention"],
+        ),
+        (
+            DEFAULT.replace("epochs:", "epoch:", 1),
+            [f"train.epochs: missing; allowed: {EPOCHS}", "train.epoch: unknown key; did you mean train.epochs?"],
+        ),
+        (
+            DEFAULT.replace("seed:", "sed:", 1),
+            [
+                f"seed: missing; allowed: {SEED}",
+                "sed: unknown key; did you mean seed?",
+            ],
+        ),
+        ("learning_rate: 0.1\n" + DEFAULT, ["learning_rate: unknown key; did you mean train.learning_rate?"]),
+        ("zzzz: 3\n" + DEFAULT, [f"zzzz: unknown key; remove it; {KNOWN}"]),
+        (
+            DEFAULT.replace("train:\n", "train:\n  qqqqq: 3\n"),
+            [f"train.qqqqq: unknown key; remove it; {KNOWN}"],
+        ),
+        ("1: 3\n" + DEFAULT, [f"1: unknown key; remove it; {KNOWN}"]),
+        ("null: 3\n" + DEFAULT, [f"None: unknown key; remove it; {KNOWN}"]),
+        (
+            DEFAULT.replace("train:\n", "train:\n  [7, 7]: 3\n"),
+            [f"train.(7, 7): unknown key; remove it; {KNOWN}"],
+        ),
+        (
+            "sed: 1\n" + spelled("seed", "x").replace("epochs: 4", "epochs: 0").replace("seq_len: 8", "seq_len: 0"),
+            [
+                f"seed: got 'x'; allowed: {SEED}",
+                "data.seq_len: got 0; allowed: a whole number from 1 to 1024",
+                f"train.epochs: got 0; allowed: {EPOCHS}",
+                "sed: unknown key; did you mean seed?",
+            ],
+        ),
+    ],
+)
+def test_every_problem_of_the_keys_gets_a_line_of_its_own(load: Load, text: str, lines: list[str]) -> None:
+    assert refusal(load, text).split("\n") == [f"params.yaml: {line}" for line in lines]
+
+
+LINE = {text: number for number, text in enumerate(DEFAULT.splitlines(), start=1)}
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        (
+            DEFAULT.replace("  epochs: 4\n", "  epochs: 4\n  epochs: 5\n"),
+            (LINE["  epochs: 4"] + 1, 3),
+            'found duplicate key "epochs" with value "5" (original value: "4")',
+        ),
+        (spelled("epochs", "4: 3"), (LINE["  epochs: 4"], 12), "mapping values are not allowed here"),
+        (
+            DEFAULT.replace("  epochs: 4", "\tepochs: 4"),
+            (LINE["  epochs: 4"], 1),
+            "found character '\\t' that cannot start any token",
+        ),
+        (
+            spelled("seed", "!!python/object/apply:os.getcwd []"),
+            (LINE["seed: 0"], 7),
+            "could not determine a constructor for the tag 'tag:yaml.org,2002:python/object/apply:os.getcwd'",
+        ),
+    ],
+)
+def test_what_is_no_yaml_is_refused_with_line_and_column(
+    load: Load, text: str, where: tuple[int, int], what: str
+) -> None:
+    line, column = where
+    told = refusal(load, text)
+    assert told == f"params.yaml: line {line}, column {column}: not valid YAML: {what}; mend that line"
+
+
+@pytest.mark.parametrize("text", ["seed: é".encode("latin-1"), b"seed: \0", b"seed: \xff\n" + DEFAULT.encode()])
+def test_what_is_no_text_is_refused_in_one_line(load: Load, text: bytes) -> None:
+    told = refusal(load, text)
+    assert re.fullmatch(r"params\.yaml: not valid YAML: [^\n]+; mend that line", told)
+
+
+@pytest.mark.parametrize(("text", "shown"), [("", "None"), ("- 1\n- 2\n", "[1, 2]"), ("4", "4"), ("seed", "'seed'")])
+def test_what_is_no_mapping_is_refused(load: Load, text: str, shown: str) -> None:
+    assert refusal(load, text) == (
+        f"params.yaml: got {shown}; allowed: a mapping with the keys {', '.join(TREE)}; "
+        "`git checkout params.yaml` brings the default file back"
+    )
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError) as caught:
+        load_params(tmp_path / "params.yaml")
+    assert str(caught.value) == (
+        f"{tmp_path}/params.yaml: cannot be read (No such file or directory); run from the repository root"
+    )
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=re.escape(f"{tmp_path}: cannot be read (Is a directory); run from the")):
+        load_params(tmp_path)

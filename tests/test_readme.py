@@ -1,0 +1,109 @@
+"""Every command of the README, run in its order in a clone; and what it says, held against the project."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project, clean_environment
+
+from attention.functions import ATTENTION_FUNCTIONS
+from attention.params import known_keys
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory, finished_project: Project) -> Project:
+    """A clone of the small project after its results were committed, with this environment as its .venv."""
+    folder = tmp_path_factory.mktemp("readme") / "clone"
+    finished_project.run("git", "clone", "--quiet", str(finished_project.root), str(folder))
+    (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+    os.utime(folder / "requirements.lock", (0, 0))  # else make would install it, for minutes
+    return Project(folder)
+
+
+def test_the_readme_has_the_commands_that_a_newcomer_needs() -> None:
+    assert COMMANDS[:2] == ["make repro", "make test"]
+    assert len(COMMANDS) > 8
+
+
+def test_every_command_of_the_readme_works_in_its_order(clone: Project) -> None:
+    ran = []
+    for command in COMMANDS:
+        if command == "make test":  # that is where we are
+            continue
+        if command == "make ui":
+            show(clone)
+        elif command == "dvc queue status":
+            wait_for_queue(clone)
+        else:
+            clone.run("bash", "-c", command)
+        ran.append(command)
+    assert set(COMMANDS) - set(ran) == {"make test"}
+    assert (clone.root / "dvc_plots/index.html").exists()
+    assert clone.run("git", "status", "--porcelain").stdout == "?? dvc_plots/\n"
+
+
+def wait_for_queue(clone: Project) -> None:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        status = clone.run("dvc", "queue", "status").stdout
+        if "Queued" not in status and "Running" not in status:
+            assert status.count("Success") == 2, status
+            return
+        time.sleep(1)
+    raise AssertionError(f"the queue did not end: {status}")
+
+
+def show(clone: Project) -> None:
+    """Start `make ui`, wait for its page, and end it as Ctrl-C would."""
+    process = subprocess.Popen(
+        ["make", "ui"], cwd=clone.root, env=clean_environment(), start_new_session=True, stderr=subprocess.PIPE
+    )
+    try:
+        assert any(answers("http://127.0.0.1:5000/health") for _ in range(120)), process.stderr
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def answers(address: str) -> bool:
+    time.sleep(0.5)
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def table_keys() -> Iterator[str]:
+    for row in re.findall(r"^\| (`[a-z._`, ]+) \|", README, re.M):
+        yield from re.findall(r"`([a-z._]+)`", row)
+
+
+def test_the_readme_explains_every_parameter() -> None:
+    assert set(known_keys()) <= set(table_keys())
+
+
+def test_the_readme_names_every_attention_function_and_module() -> None:
+    for name in ATTENTION_FUNCTIONS:
+        assert f"`{name}`" in README
+    for module in (ROOT / "stages/attention").glob("[a-z]*.py"):
+        assert re.search(rf"\b{module.stem}\b", README), module.stem
+
+
+def test_the_figure_of_the_readme_is_the_one_that_the_pipeline_draws() -> None:
+    from attention.dataset import md5
+
+    digest = md5(ROOT / "docs/attention.png")
+    assert re.search(
+        rf"path: data/plot/attention.png\n.*\n\s+md5: {digest}|md5: {digest}", (ROOT / "dvc.lock").read_text()
+    )
