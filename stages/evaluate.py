@@ -11,7 +11,7 @@ from attention.prediction import baseline_mses, network_mse
 from attention.recovery import recovery, shares
 from attention.stage import run_stage
 from attention.tables import Metrics, number_rows, write_metrics, write_table
-from attention.tracking import continue_run
+from attention.tracking import continue_run, show_evaluation
 from attention.weights import load_weights
 
 DATA, OUT = Path("data/generate"), Path("data/evaluate")
@@ -43,11 +43,7 @@ def main() -> str:
     write_table(OUT / "recovery.csv", {"context": np.arange(len(truth)), "position": truth, **measures._asdict()})
 
     with continue_run(params.tracking, weights, "evaluate", OUT / "metrics.json") as run:
-        run.log_data(train, "training")
-        run.log_data(test, "testing")
-        run.log_metrics(metrics, "test")
-        run.log_table(table, "attention")
-        run.log_files(OUT / "metrics.json", OUT / "attention.csv", OUT / "recovery.csv")
+        show_evaluation(run)
     return (
         f"evaluate: test MSE {metrics['mse']:.3g}, effective recovery {measures.effective.mean():.4f} "
         f"-> data/evaluate/{run.where}"

@@ -8,8 +8,8 @@ from attention.figures import attention_figure, epoch_figure, growth_figure, mse
 from attention.params import load_params
 from attention.recovery import shares
 from attention.stage import run_stage
-from attention.tables import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS, read_metric, read_table
-from attention.tracking import continue_run
+from attention.tables import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS, read_metrics, read_table
+from attention.tracking import continue_run, show_pictures
 from attention.weights import load_weights
 
 TRAIN, EVALUATE, OUT = Path("data/train"), Path("data/evaluate"), Path("data/plot")
@@ -23,22 +23,22 @@ def main() -> str:
     history = read_table(TRAIN / "history.csv", HISTORY_COLUMNS)
     grown = read_table(TRAIN / "attention.csv", ATTENTION_COLUMNS)
     final = read_table(EVALUATE / "attention.csv", EVALUATION_COLUMNS)
-    baselines = {name: read_metric(EVALUATE / "metrics.json", f"baseline.{name}") for name in ("mean", "linear")}
+    metrics = read_metrics(EVALUATE / "metrics.json", "baseline.mean", "baseline.linear")
     shape = (weights.n_contexts, weights.seq_len)
     truth, normalized, effective = (final[name].reshape(shape) for name in ("truth", "normalized", "effective"))
     attention = grown["attention"].reshape(-1, *shape)
 
     save_figure(OUT / "attention.png", attention_figure(truth, normalized, effective))
-    save_figure(OUT / "mse.png", mse_figure(history["mse"], baselines))
+    save_figure(
+        OUT / "mse.png", mse_figure(history["mse"], {name: metrics[f"baseline.{name}"] for name in ("mean", "linear")})
+    )
     save_figure(OUT / "growth.png", growth_figure(attention, truth))
     pictured = np.unique(np.linspace(0, len(attention) - 1, PICTURED_EPOCHS).astype(int)).tolist()
     for epoch in pictured:
         save_figure(OUT / f"epochs/{epoch}.png", epoch_figure(epoch, shares(attention[epoch]), truth))
 
     with continue_run(params.tracking, weights, "plot", EVALUATE / "metrics.json") as run:
-        run.log_files(OUT / "attention.png", OUT / "mse.png", OUT / "growth.png")
-        for epoch in pictured:
-            run.log_image(OUT / f"epochs/{epoch}.png", "attention", epoch)
+        show_pictures(run)
     return f"plot: attention.png, mse.png, growth.png and {len(pictured)} epochs -> data/plot/{run.where}"
 
 

@@ -11,7 +11,7 @@ from attention.progress import progress
 from attention.recovery import recovery
 from attention.stage import run_stage
 from attention.tables import ATTENTION_COLUMNS, HISTORY_COLUMNS, number_rows, write_table
-from attention.tracking import start_run
+from attention.tracking import show_training, start_run
 from attention.training import train
 from attention.weights import draw_weights, save_weights
 
@@ -40,7 +40,6 @@ def main() -> str:
     steps_per_epoch = -(-len(table) // params.train.batch_size)
     rows, attention = [], []
     with start_run(params.tracking, initial) as run, progress(params.train.epochs, steps_per_epoch) as bar:
-        run.log_data(table, "training")
         for epoch in train(initial, table, params.train, params.seed, bar.steps):
             measures = recovery(epoch.attention, epoch.weights, truth).means()
             rows.append((epoch.epoch, epoch.mse, *measures.values()))
@@ -51,8 +50,7 @@ def main() -> str:
         save_weights(OUT / "model.safetensors", epoch.weights)
         write_table(OUT / "history.csv", dict(zip(HISTORY_COLUMNS, zip(*rows, strict=True), strict=True)))
         write_table(OUT / "attention.csv", number_rows(ATTENTION_COLUMNS, np.stack(attention)))
-        run.log_model(epoch.weights, epoch.epoch)
-        run.log_files(OUT / "model.safetensors", OUT / "history.csv", OUT / "attention.csv")
+        show_training(run)
     return f"train: {initial.function}, {params.train.epochs} epochs, MSE {epoch.mse:.3g} -> data/train/{run.where}"
 
 

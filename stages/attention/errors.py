@@ -17,5 +17,9 @@ class ModelError(AttentionError):
     """A model file is missing, damaged, or not one of ours."""
 
 
+class TrackingError(AttentionError):
+    """MLflow is required and cannot be reached."""
+
+
 class TrainingError(AttentionError):
     """Training cannot go on."""

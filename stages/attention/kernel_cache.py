@@ -4,17 +4,16 @@ Numba finds its cache by a module's path, so every copy of the project (each que
 compile again. Here the module's content decides: the same code is the same cache entry, wherever it lies.
 """
 
-import atexit
 import hashlib
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numba
 from filelock import FileLock
 from numba.core.caching import UserProvidedCacheLocator
+
+from attention.cache import cache_folder
 
 
 class ContentLocator(UserProvidedCacheLocator):  # type: ignore[misc]
@@ -28,7 +27,7 @@ class ContentLocator(UserProvidedCacheLocator):  # type: ignore[misc]
 
 def use_content_cache() -> None:
     """Make functions that are compiled after this call share one cache (to be called before they are decorated)."""
-    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(_writable_folder())
+    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder())
     numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.{ContentLocator.__name__}"
 
 
@@ -38,15 +37,3 @@ def compiling() -> FileLock:
     Numba numbers its files by what it saw in the index; two processes that write at once could take the same number.
     """
     return FileLock(Path(numba.config.CACHE_DIR) / "compiling.lock")
-
-
-def _writable_folder() -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attention-laboratory"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
-            return home
-    except OSError:  # nowhere to keep it: compile for this process alone, in a folder that nobody else can fill
-        alone = tempfile.mkdtemp(prefix="attention-")
-        atexit.register(shutil.rmtree, alone, ignore_errors=True)
-        return Path(alone)

@@ -78,6 +78,7 @@ class TrackingParams(_Section):
     """Where MLflow shows the runs; no result depends on it."""
 
     experiment: Annotated[str, Field(min_length=1, description="the name of an MLflow experiment")]
+    required: Annotated[bool, Field(description="true or false")]
 
 
 class Params(_Section):

@@ -2,9 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 import numpy as np
 import pandas as pd
@@ -57,25 +57,35 @@ def write_metrics(path: str | Path, metrics: Metrics) -> None:
         beside.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
 
 
-def read_metric(path: str | Path, name: str) -> float:
-    """Read the metric of a dotted name from what `write_metrics` wrote.
+def read_metrics(path: str | Path, *needed: str) -> dict[str, float]:
+    """Read what `write_metrics` wrote, by dotted names.
 
     Raises:
-        DataError: the file is missing, is no JSON, or has no such number.
+        DataError: the file is missing, is no JSON, holds anything but finite numbers, or lacks one of those needed.
 
     """
     stage = Path(path).parent.name
     try:
-        found = json.loads(Path(path).read_text())
+        metrics = dict(_flatten(json.loads(Path(path).read_text())))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); `dvc repro {stage}` writes it") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a JSON file; `dvc repro -f {stage}` writes it again") from error
-    for part in name.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
-    if not isinstance(found, float) or not math.isfinite(found):
-        raise DataError(f"{path}: {name}: got {found!r:.80}; allowed: a number; `dvc repro -f {stage}` writes it again")
-    return found
+    for name in sorted({*needed, *metrics}):
+        value = metrics.get(name)
+        if not isinstance(value, float) or not math.isfinite(value):
+            raise DataError(
+                f"{path}: {name}: got {value!r:.80}; allowed: a number; `dvc repro -f {stage}` writes it again"
+            )
+    return metrics
+
+
+def _flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            yield from _flatten(value, f"{prefix}.{name}" if prefix else name)
+    else:
+        yield prefix, tree
 
 
 def number_rows(names: Sequence[str], values: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:

@@ -1,0 +1,91 @@
+"""The network as MLflow's models are: a pt2 graph, opened by `mlflow.pytorch.load_model`; no pickled code.
+
+torch needs seconds to trace a graph, and the graph depends on the network's definition and sizes alone. So it is traced
+once with zeros for weights and kept; each training then only puts its weights into a copy.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import uuid
+import warnings
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from attention.cache import cache_folder
+from attention.weights import Weights
+
+GRAPH = Path("data/model.pt2")
+
+
+def write_network(weights: Weights, folder: Path) -> None:
+    """Write the network as an MLflow model of the inputs `inputs` (n, seq_len) and `contexts` (n,) to a new folder."""
+    template = _template(weights)
+    shutil.copytree(template, folder)
+    _fill(template / GRAPH, folder / GRAPH, weights)
+    about = Model.load(str(folder))
+    about.model_uuid = uuid.uuid4().hex
+    about.utc_time_created = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ")
+    about.save(str(folder / "MLmodel"))
+
+
+def _template(weights: Weights) -> Path:
+    """Return the folder of the model whose weights are all zero, traced now if it was not before."""
+    zeros = weights.with_arrays({name: np.zeros_like(array) for name, array in weights.arrays.items()})
+    determined_by = [
+        *(importlib.metadata.version(package) for package in ("torch", "mlflow")),
+        *((Path(__file__).parents[1] / f"{module}.py").read_text() for module in ("functions", "model")),
+        repr((zeros.function, zeros.n_contexts, zeros.seq_len)),
+    ]
+    name = hashlib.sha256("\0".join(determined_by).encode()).hexdigest()[:16]
+    folder = cache_folder() / f"network-{name}"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            beside = folder.with_suffix(".new")
+            shutil.rmtree(beside, ignore_errors=True)
+            _trace(zeros, beside)
+            beside.replace(folder)
+    return folder
+
+
+def _trace(weights: Weights, folder: Path) -> None:
+    import mlflow.pytorch
+    import torch
+
+    from attention.model import AttentionNetwork
+
+    inputs = TensorSpec(np.dtype(np.float32), (-1, weights.seq_len), "inputs")
+    contexts = TensorSpec(np.dtype(np.int64), (-1,), "contexts")
+    output = TensorSpec(np.dtype(np.float32), (-1,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow and torch warn of each other's deprecations
+        mlflow.pytorch.save_model(
+            AttentionNetwork.from_weights(weights).eval(),
+            str(folder),
+            # two rows: torch.export would freeze a batch of one
+            input_example=(torch.zeros(2, weights.seq_len), torch.zeros(2, dtype=torch.int64)),
+            signature=ModelSignature(Schema([inputs, contexts]), Schema([output])),
+            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
+        )
+
+
+def _fill(template: Path, graph: Path, weights: Weights) -> None:
+    """Copy a pt2 archive, with the weights put into the files that its own table names for them."""
+    with zipfile.ZipFile(template) as old, zipfile.ZipFile(graph, "w", zipfile.ZIP_STORED) as new:
+        (table,) = (name for name in old.namelist() if name.endswith("weights/model_weights_config.json"))
+        places = {
+            f"{table.rpartition('/')[0]}/{entry['path_name']}": name
+            for name, entry in json.loads(old.read(table))["config"].items()
+        }
+        if sorted(places.values()) != sorted(weights.arrays):
+            raise ValueError(f"a pt2 archive with {sorted(places.values())} for {sorted(weights.arrays)}")
+        for entry in old.infolist():
+            name = places.get(entry.filename)
+            new.writestr(entry, weights.arrays[name].tobytes() if name else old.read(entry))

@@ -1,0 +1,96 @@
+"""Finding and opening the MLflow store."""
+
+import importlib.metadata
+import os
+import re
+import sqlite3
+import urllib.request
+from contextlib import nullcontext
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+PROBE_SECONDS = 1.0  # a server that does not say in this time that it is there is taken to be down
+READY = Path(__file__).with_name("ready_store.sql")
+
+
+def project_root() -> Path:
+    """Return the repository: in a temporary or queued experiment the working folder is a copy, soon deleted."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
+
+
+def tracking_uri() -> str:
+    """Return where runs are recorded: MLFLOW_TRACKING_URI, or SQLite at the repository root.
+
+    A relative SQLite path is taken from that root too, in whichever copy the stage runs.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    scheme, _, path = uri.partition(":///")
+    return f"sqlite:///{(project_root() / path).as_posix()}" if scheme == "sqlite" else uri
+
+
+def without_secrets(text: str) -> str:
+    """Return the text without the user and password that a URI in it may hold."""
+    return re.sub(r"(\w://)[^/\s@]+@", r"\1***@", text)
+
+
+def open_store(experiment: str) -> tuple[MlflowClient, str]:
+    """Open the store, made if it is SQLite and does not exist, and return it with the experiment's id.
+
+    Raises:
+        OSError: a server does not answer.
+        MlflowException: whatever else MLflow says.
+
+    """
+    uri = tracking_uri()
+    local = uri.startswith("sqlite:///")
+    path = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("http"):
+        urllib.request.urlopen(f"{_without_user(uri)}/health", timeout=PROBE_SECONDS).close()  # noqa: S310
+    # MLflow's own preparation of a new SQLite file is not safe against a second process: the first one in does it.
+    with FileLock(f"{path}.lock") if local else nullcontext():
+        if local and not path.exists():
+            _prepare(path)
+        mlflow.set_tracking_uri(uri)
+        client = MlflowClient(uri)
+        # MLflow would put artifacts below the working folder
+        return client, _experiment_id(
+            client, experiment, (path.parent / "mlruns" / experiment).as_uri() if local else None
+        )
+
+
+def dump_store(path: Path) -> str:
+    """Return the SQL that makes an empty store like the one at `path`, headed by MLflow's version."""
+    with sqlite3.connect(path) as connection:
+        return f"-- {mlflow.__version__}\n" + "\n".join(connection.iterdump()) + "\n"
+
+
+def _prepare(path: Path) -> None:
+    """Make an empty store of this MLflow's schema in milliseconds; MLflow would run its migrations for seconds."""
+    version, _, sql = READY.read_text().partition("\n")
+    if version != f"-- {importlib.metadata.version('mlflow')}":
+        return  # another MLflow than the locked one: it migrates by itself
+    beside = path.with_name(f"{path.name}.new")
+    beside.unlink(missing_ok=True)
+    connection = sqlite3.connect(beside)
+    connection.executescript(sql)
+    connection.close()
+    beside.replace(path)
+
+
+def _without_user(uri: str) -> str:
+    return re.sub(r"//[^/@]+@", "//", uri.rstrip("/"))
+
+
+def _experiment_id(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    try:
+        found = client.get_experiment_by_name(name)
+        return str(found.experiment_id) if found else str(client.create_experiment(name, artifacts))
+    except MlflowException as error:
+        found = client.get_experiment_by_name(name)
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or not found:
+            raise
+        return str(found.experiment_id)  # another process was first
