@@ -73,7 +73,7 @@ def settings() -> dict[str, Setting]:
 
 def dispatched() -> str:
     """Return the instructions that this NumPy chooses when it starts, if the CPU has them."""
-    from numpy._core._multiarray_umath import __cpu_dispatch__  # type: ignore[attr-defined]
+    from numpy._core._multiarray_umath import __cpu_dispatch__  # type: ignore[import-not-found]
 
     return " ".join(__cpu_dispatch__)
 
@@ -89,7 +89,7 @@ def small_configurations() -> Configurations:
         f"{function}, {name}": configuration(function, values, *STAGES[: None if function == first else -1])
         for first in _with_kernel()[:1]
         for function in _with_kernel()
-        for name, values in {"few contexts": SMALL, "many contexts": SMALL | MANY}.items()
+        for name, values in {"few contexts": SMALL, "many contexts": {**SMALL, **MANY}}.items()
         if function == first or values is not SMALL
     }
 
@@ -98,7 +98,7 @@ def full_configurations() -> Configurations:
     """Return each function that has a kernel with all pictures: small, the article's sizes, and several blocks."""
     sizes = {
         "few contexts": SMALL,
-        "many contexts": SMALL | MANY,
+        "many contexts": {**SMALL, **MANY},
         "the article's": {},
         "70,001 rows": {"data.n_train": 70_001, "train.epochs": 2, "train.shuffle": True},
     }

@@ -39,7 +39,7 @@ def witness() -> dict[str, str]:
     import numba
     import numpy as np
     import torch
-    from numpy._core._multiarray_umath import __cpu_features__  # type: ignore[attr-defined]
+    from numpy._core._multiarray_umath import __cpu_features__  # type: ignore[import-not-found]
 
     numbers = random.Random(1)  # noqa: S311
     square = np.random.default_rng(0).random((33, 33))
