@@ -14,6 +14,7 @@ help: ## List the commands
 	@echo "make: installing requirements.lock into .venv, once (a few minutes)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 repro: .venv/.installed ## Run what is out of date: generate, train, evaluate, plot
