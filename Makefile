@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 RUN := PATH="$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test check format ui lock clean
+.PHONY: help repro test check format bench ui docs lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +14,7 @@ help: ## List the commands
 	@echo "make: installing requirements.lock into .venv, once (a few minutes)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 repro: .venv/.installed ## Run what is out of date: generate, train, evaluate, plot
@@ -30,6 +31,15 @@ check: .venv/.installed ## Lint, and check the types
 format: .venv/.installed ## Put the code into its one layout
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
+
+bench: .venv/.installed ## Measure speed, start-up and scale side by side (ten minutes; peers are installed first)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@$(RUN) python benchmarks/speed.py
+	@$(RUN) python benchmarks/pipeline.py
+	@$(RUN) python benchmarks/scale.py
+
+docs: repro ## Bring the picture in docs/ up to date
+	@cp data/plot/attention.png docs/attention.png
 
 ui: .venv/.installed ## Show and compare the runs in a browser (http://127.0.0.1:5000)
 	@$(RUN) mlflow ui --backend-store-uri sqlite:///mlflow.db

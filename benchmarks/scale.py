@@ -1,67 +1,95 @@
 """Show that neither time an example nor memory grows with the data: python benchmarks/scale.py [--largest N]."""
 
 import argparse
-import os
-import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from attention.dataset import ExampleTable, draw_examples, draw_truth, write_examples
+from attention.params import load_params
+from attention.training import train
+from attention.weights import draw_weights
 from report import write_report
 
 ROOT = Path(__file__).parents[1]
-FILES = ("params.yaml", "stages")
+# Linux's own count of this program; what wait4 tells would include the parent's memory, from before the exec.
+WATCHED = """
+import atexit, re, runpy, sys
+sys.path[0] = "stages"
+atexit.register(lambda: print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]))
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 
 
 def main() -> None:
-    """Run generate and train as a user would, for growing n_train, and write benchmarks/results/scale.{csv,md}."""
+    """Measure for growing n_train, and write benchmarks/results/scale.{csv,md}."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--largest", type=int, default=10_000_000)
+    parser.add_argument("--largest", type=int, default=SIZES[-1])
     largest = parser.parse_args().largest
-    sizes = [n for n in (10_000, 100_000, 1_000_000, 10_000_000) if n <= largest]
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in FILES:
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-            copy(ROOT / name, Path(folder) / name)
-        measure(folder, sizes[0])  # compiles, and migrates the MLflow store
-        empty = {stage: seconds for stage, (seconds, _) in measure(folder, 1).items()}
-        for n in sizes:
-            for stage, (seconds, megabytes) in measure(folder, n).items():
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(ROOT / "params.yaml", folder)
+        shutil.copytree(ROOT / "stages", folder / "stages")
+        for n in filter(largest.__ge__, SIZES):
+            print(f"n_train {n:,}", flush=True)
+            times = time_an_example(folder, n)
+            for stage, megabytes in peak_memory(folder, n).items():
                 rows.append(
                     {
                         "n_train": f"{n:,}",
                         "stage": stage,
-                        "seconds": f"{seconds:.2f}",
-                        "ns an example, start-up excluded": f"{(seconds - empty[stage]) / n * 1e9:,.0f}",
-                        "peak memory, MB": f"{megabytes:.0f}",
+                        "ns an example": f"{times[stage]:,.0f}",
+                        "peak memory of the process, MB": f"{megabytes:.0f}",
                     }
                 )
-    write_report("scale", rows, "generate and train (4 epochs, compiled engine) on data of growing size")
+    write_report("scale", rows, "Drawing and writing (generate), and four epochs of reading and training (train)")
 
 
-def measure(folder: str, n_train: int) -> dict[str, tuple[float, float]]:
-    """Return (seconds, peak megabytes) of each stage."""
-    params = Path(folder) / "params.yaml"
+def time_an_example(folder: Path, n: int) -> dict[str, float]:
+    """Return the nanoseconds that generate and train spend on an example, start-up excluded."""
+    params = load_params(ROOT / "params.yaml")
+    truth, path = draw_truth(0, params.data), folder / "timed.parquet"
+
+    def generate() -> None:
+        write_examples(path, draw_examples(0, "train", n, truth, params.data.seq_len), params.data.seq_len)
+
+    def learn() -> None:
+        weights = draw_weights("embedding", len(truth), params.data.seq_len, 0)
+        for _ in train(weights, ExampleTable(path, truth), params.train, 0):
+            pass
+
+    repeats = max(2, min(20, 2_000_000 // n))
+    return {"generate": median_ns(generate, repeats) / n, "train": median_ns(learn, repeats) / n}
+
+
+def median_ns(work: Callable[[], None], repeats: int) -> float:
+    """Return the median time of some runs after a first one."""
+    times = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter_ns()
+        work()
+        times.append(time.perf_counter_ns() - started)
+    return statistics.median(times[1:])
+
+
+def peak_memory(folder: Path, n_train: int) -> dict[str, float]:
+    """Return the peak resident megabytes of the real stages."""
+    params = folder / "params.yaml"
     lines = params.read_text().splitlines()
     params.write_text("\n".join(f"  n_train: {n_train}" if "n_train:" in line else line for line in lines) + "\n")
     found = {}
     for stage in ("generate", "train"):
-        started = time.perf_counter()
-        process = subprocess.Popen([sys.executable, f"stages/{stage}.py"], cwd=folder, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            sys.exit(f"{stage} failed with n_train {n_train}")
-        found[stage] = time.perf_counter() - started, kilobytes(usage) / 1000
+        command = (sys.executable, "-c", WATCHED, f"stages/{stage}.py")
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        found[stage] = int(done.stdout.splitlines()[-1]) / 1e3
     return found
-
-
-def kilobytes(usage: resource.struct_rusage) -> float:
-    """Return the peak memory, which macOS counts in bytes."""
-    return usage.ru_maxrss / 1024 if sys.platform == "darwin" else usage.ru_maxrss
 
 
 if __name__ == "__main__":

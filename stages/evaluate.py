@@ -42,7 +42,7 @@ def main() -> str:
     write_table(OUT / "attention.csv", table)
     write_table(OUT / "recovery.csv", {"context": np.arange(len(truth)), "position": truth, **measures._asdict()})
 
-    with continue_run(params.tracking, weights, "evaluate", OUT / "metrics.json") as run:
+    with continue_run(params.tracking, weights, OUT / "metrics.json", "evaluate") as run:
         show_evaluation(run)
     return (
         f"evaluate: test MSE {metrics['mse']:.3g}, effective recovery {measures.effective.mean():.4f} "

@@ -37,7 +37,7 @@ def main() -> str:
     for epoch in pictured:
         save_figure(OUT / f"epochs/{epoch}.png", epoch_figure(epoch, shares(attention[epoch]), truth))
 
-    with continue_run(params.tracking, weights, "plot", EVALUATE / "metrics.json") as run:
+    with continue_run(params.tracking, weights, EVALUATE / "metrics.json", "plot") as run:
         show_pictures(run)
     return f"plot: attention.png, mse.png, growth.png and {len(pictured)} epochs -> data/plot/{run.where}"
 

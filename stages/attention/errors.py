@@ -17,8 +17,12 @@ class ModelError(AttentionError):
     """A model file is missing, damaged, or not one of ours."""
 
 
+class RestoreError(AttentionError):
+    """A state of the project cannot be found or made again."""
+
+
 class TrackingError(AttentionError):
-    """MLflow is required and cannot be reached."""
+    """MLflow is needed and cannot be reached, or holds less than is needed."""
 
 
 class TrainingError(AttentionError):

@@ -7,12 +7,11 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
@@ -21,14 +20,16 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, 
 from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
 
+from attention.copies import code_patch, git
 from attention.dataset import ExampleTable, md5
-from attention.errors import TrackingError
-from attention.params import TrackingParams
+from attention.errors import RestoreError, TrackingError
+from attention.params import PARAMS_FILE, TrackingParams
 from attention.tracking.store import open_store, without_secrets
 from attention.weights import Weights
 
 # Tags: what determines the training, the digest of its evaluation, who has shown all it has, and the writing process.
 KEY, EVALUATION, STAGES, PROCESS = (f"attention.{name}" for name in ("key", "evaluation", "stages", "process"))
+PARAMS_TEXT, CODE_PATCH = "state/params.yaml", "state/code.patch"  # artifacts
 FLUSH_SECONDS, FLUSH_METRICS = 5.0, 500
 REQUEST_METRICS = 1000  # as many as MLflow takes at once
 
@@ -58,12 +59,13 @@ class Run:
     _id: str
     _name: str
 
-    def __init__(self, tracking: TrackingParams, weights: Weights, stage: str) -> None:
+    def __init__(self, tracking: TrackingParams, weights: Weights, *stages: str) -> None:
         self.lost = False
         self._may_refuse = tracking.required
-        self._stage = stage
+        self._showing = stages
         self._weights = weights
         self._stages: list[str] = []  # that have shown all they have, in this run
+        self._finished = False
         self._logged: set[tuple[str, int]] = set()  # metrics by name and step
         self._shown: set[str] = set()  # data sets by digest, artifacts by path, networks
         self._metrics: list[Metric] = []  # not sent yet
@@ -76,12 +78,20 @@ class Run:
         """The end of a summary line: where the run is to be seen."""
         return "" if self.lost else f", run {self._name} in MLflow"
 
+    @property
+    def name(self) -> str:
+        """What MLflow calls the run."""
+        return self._name
+
     @_soft
     def start(self) -> None:
         """Create a run of this experiment."""
         run = self._client.create_run(self._experiment_id, tags=_tags(self._weights), run_name=_name(self._weights))
         self._id, self._name = run.info.run_id, str(run.info.run_name)
         self.log_params(self._weights.origin["parameters"])
+        if "mlflow.source.git.commit" in run.data.tags:
+            self._client.log_text(self._id, Path(PARAMS_FILE).read_text(), PARAMS_TEXT)
+            self._client.log_text(self._id, code_patch(Path()), CODE_PATCH)
 
     @_soft
     def find(self, evaluation: str) -> None:
@@ -97,7 +107,7 @@ class Run:
             run
             for run in same
             if run.data.tags.get(EVALUATION, evaluation) == evaluation
-            and ("train" in _stages(run) or (run.info.status == "RUNNING" and _is_dead(run)))
+            and ("train" in _stages(run) or (run.info.status == "RUNNING" and is_dead(run)))
         ]
         ours = os.environ.get("DVC_EXP_NAME")
         fit.sort(key=lambda run: ("train" not in _stages(run), run.data.tags.get("dvc.exp_name") != ours))
@@ -105,13 +115,14 @@ class Run:
             self._take_up(fit[0])
         else:
             self.start()
-        self._client.set_tag(self._id, EVALUATION, evaluation)
+        if not fit or EVALUATION not in fit[0].data.tags:
+            self._client.set_tag(self._id, EVALUATION, evaluation)
 
     @_soft
     def mark_dead_runs(self) -> None:
         """Mark as killed the runs whose process ended, by kill -9 say, without a chance to do so."""
         left = self._client.search_runs([self._experiment_id], "attributes.status = 'RUNNING'")
-        for run in filter(_is_dead, left):
+        for run in filter(is_dead, left):
             self._client.set_tag(run.info.run_id, "error", "the process is gone")
             self._client.set_terminated(run.info.run_id, "KILLED")
 
@@ -187,8 +198,10 @@ class Run:
     @_soft
     def finish(self) -> None:
         """Mark the run as finished, and what this stage shows as whole."""
+        if self._finished and not self._metrics and set(self._showing) <= set(self._stages):
+            return  # all was there: the run stays as it is, its end time too
         self._flush()
-        self._stages = list(dict.fromkeys([*self._stages, self._stage]))
+        self._stages = list(dict.fromkeys([*self._stages, *self._showing]))
         self._client.set_tag(self._id, STAGES, ",".join(self._stages))
         self._client.set_terminated(self._id, "FINISHED")
 
@@ -198,7 +211,7 @@ class Run:
         self._flush()
         killed = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if killed else without_secrets(f"{type(error).__name__}: {error}")
-        self._client.set_tag(self._id, "error", f"{self._stage}: {reason}")
+        self._client.set_tag(self._id, "error", f"{self._showing[0]}: {reason}")
         self._client.set_terminated(self._id, "KILLED" if killed else "FAILED")
 
     def lose(self, error: Exception) -> None:
@@ -220,6 +233,7 @@ class Run:
 
     def _take_up(self, run: MlflowRun) -> None:
         self._id, self._name, self._stages = run.info.run_id, str(run.info.run_name), _stages(run)
+        self._finished = run.info.status == "FINISHED"
         for name in run.data.metrics:
             if name.startswith("train/"):  # all others have one value
                 self._logged |= {(name, metric.step) for metric in self._client.get_metric_history(self._id, name)}
@@ -257,17 +271,17 @@ def start_run(tracking: TrackingParams, weights: Weights) -> Iterator[Run]:
 
 
 @contextmanager
-def continue_run(tracking: TrackingParams, weights: Weights, stage: str, metrics: Path) -> Iterator[Run]:
+def continue_run(tracking: TrackingParams, weights: Weights, metrics: Path, *stages: str) -> Iterator[Run]:
     """Record what comes after training: in the run of that training, or in a new one if that was evaluated otherwise.
 
     Args:
         tracking: the experiment.
         weights: the network, whose key names the training.
-        stage: who records.
         metrics: the file whose digest names the evaluation.
+        stages: whose results the block shows, whole.
 
     """
-    run = Run(tracking, weights, stage)
+    run = Run(tracking, weights, *stages)
     run.find(md5(metrics))
     with _ending(run):
         yield run
@@ -300,26 +314,18 @@ def _tags(weights: Weights) -> dict[str, str]:
     tags |= {package: importlib.metadata.version(package) for package in ("torch", "numba", "numpy", "mlflow", "dvc")}
     variables = {"dvc.exp_name": "DVC_EXP_NAME", "dvc.baseline_rev": "DVC_EXP_BASELINE_REV", "dvc.stage": "DVC_STAGE"}
     tags |= {tag: os.environ[variable] for tag, variable in variables.items() if variable in os.environ}
-    if commit := _git("rev-parse", "HEAD"):
-        code = ("stages", "dvc.yaml", "requirements.lock")  # parameters and results have records of their own
-        dirty = _git("status", "--porcelain", "--", *code)
-        tags |= {"mlflow.source.git.commit": commit, "git.dirty": json.dumps(bool(dirty))}
+    with suppress(RestoreError, OSError):  # no git, or no commit: an exported copy trains all the same
+        tags["mlflow.source.git.commit"] = git(Path(), "rev-parse", "HEAD")
+        tags["git.dirty"] = json.dumps(bool(code_patch(Path())))
     return tags
-
-
-def _git(*arguments: str) -> str:
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""  # no git, or no repository: an exported copy trains all the same
 
 
 def _stages(run: MlflowRun) -> list[str]:
     return list(filter(None, run.data.tags.get(STAGES, "").split(",")))
 
 
-def _is_dead(run: MlflowRun) -> bool:
-    """Whether the process that wrote the run lived on this machine and lives no more."""
+def is_dead(run: MlflowRun) -> bool:
+    """Return whether the process that wrote the run lived on this machine and lives no more."""
     host, pid, started = (run.data.tags.get(PROCESS, "") + "   ").split(" ")[:3]
     if host != platform.node() or not pid.isdigit():
         return False

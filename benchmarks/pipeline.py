@@ -1,0 +1,101 @@
+"""Time the tracked pipeline against the article's program run alone: python benchmarks/pipeline.py [--rounds N]."""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from report import write_report
+
+ROOT = Path(__file__).parents[1]
+LOAD = """
+import time, sys, numpy
+sys.path.insert(0, "stages")
+from attention.params import TrainParams
+from attention.weights import draw_weights
+params = TrainParams(epochs=1, batch_size=1, learning_rate=0.1, shuffle=False, engine="compiled")
+weights = draw_weights("embedding", 5, 8, 0)
+started = time.perf_counter()
+from attention.compiled_engine import CompiledEngine
+CompiledEngine(weights, params)
+print(time.perf_counter() - started)
+"""
+
+
+def main() -> None:
+    """Measure in turn, round by round, and write benchmarks/results/pipeline.{csv,md}."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as parent:
+        clone = Path(parent) / "clone"
+        run("git", "clone", "--quiet", str(ROOT), str(clone))
+        repro(clone)  # makes the store, and warms the caches of compiled code and of the traced graph
+        store = Path(parent) / "mlflow.db"
+        shutil.copy(clone / "mlflow.db", store)
+        measured: dict[str, Callable[[], float]] = {
+            "the article's program": lambda: run(
+                sys.executable, str(ROOT / "benchmarks/article.py"), f"{parent}/a.png"
+            ),
+            "dvc repro, everything to do": lambda: repro(clone, store),
+            "dvc repro, everything to do, no MLflow store": lambda: repro(clone),
+            "dvc repro, nothing to do": lambda: run("dvc", "repro", "--quiet", cwd=clone),
+            "first kernel in a process, compiled before": lambda: load(clone, None),
+            "first kernel in a process, compiled now": lambda: load(clone, Path(parent) / "cache"),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in measured}
+        for number in range(rounds):
+            for name, measure in measured.items():
+                print(f"round {number + 1} of {rounds}: {name}", flush=True)
+                seconds[name].append(measure())
+    article = statistics.median(seconds["the article's program"])
+    rows = [
+        {
+            "what": name,
+            "median, s": f"{statistics.median(times):.2f}",
+            "lowest and highest, s": f"{min(times):.2f} to {max(times):.2f}",
+            "of the article's program": f"{statistics.median(times) / article:.2f}",
+        }
+        for name, times in seconds.items()
+    ]
+    write_report("pipeline", rows, f"The tracked pipeline and its start-up, {rounds} rounds")
+
+
+def run(*command: str, cwd: Path = ROOT) -> float:
+    """Return the wall time of a command that must succeed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_"))}
+    environment = kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
+    started = time.perf_counter()
+    subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - started
+
+
+def repro(clone: Path, store: Path | None = None) -> float:
+    """Return the wall time of the whole pipeline, with no output in any cache."""
+    shutil.rmtree(clone / ".dvc/cache", ignore_errors=True)
+    for file in clone.glob("mlflow.db*"):
+        file.unlink()
+    if store:
+        shutil.copy(store, clone / "mlflow.db")
+    return run("dvc", "repro", "--force", "--no-run-cache", cwd=clone)
+
+
+def load(clone: Path, cache: Path | None) -> float:
+    """Return the time from importing the engine to being ready to train; with a folder, compile into it anew."""
+    environment = dict(os.environ)
+    if cache:
+        shutil.rmtree(cache, ignore_errors=True)
+        environment["NUMBA_CACHE_DIR"] = str(cache)
+    command = (sys.executable, "-c", LOAD)
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+if __name__ == "__main__":
+    main()

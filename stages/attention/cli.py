@@ -1,0 +1,129 @@
+"""The `attention` command: prove, restore and publish results, and see what is wrong."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from attention.copies import State, compare, lay_out, present_state, reproduce, share_cache
+from attention.errors import AttentionError, RestoreError
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends it with one line and status 1."""
+    parser = argparse.ArgumentParser(prog="attention", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("verify", help="run again from nothing, and compare every byte with what is recorded")
+    command.add_argument("run", nargs="?", metavar="RUN", help="a DVC experiment or MLflow run; default: this state")
+    command.set_defaults(call=lambda options: verify(options.run))
+
+    command = commands.add_parser("restore", help="make a folder the state that produced a run, outputs included")
+    command.add_argument("run", metavar="RUN", help="a DVC experiment, or an MLflow run by id or name")
+    command.add_argument("folder", metavar="DIR", type=Path, help="a new or empty folder")
+    command.set_defaults(call=lambda options: restore(options.run, options.folder))
+
+    command = commands.add_parser("publish", help="create or complete the MLflow run of the results in data/")
+    command.add_argument("--all", action="store_true", help="and those of every DVC experiment")
+    command.set_defaults(call=lambda options: publish(everything=options.all))
+
+    command = commands.add_parser("doctor", help="look for what is wrong with the environment and the stores")
+    command.set_defaults(call=lambda _: doctor())
+
+    options = parser.parse_args()
+    try:
+        sys.exit(options.call(options))
+    except AttentionError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def verify(run: str | None) -> int:
+    """Run a state from nothing in a temporary clone, ignoring every cache, and compare its outputs byte for byte."""
+    root = project()
+    state = find(root, run) if run else present_state(root)
+    with tempfile.TemporaryDirectory(prefix="attention-verify-") as parent:
+        folder = Path(parent) / "copy"
+        lay_out(state, root, folder)
+        caches = {"XDG_CACHE_HOME": f"{parent}/cache", "NUMBA_CACHE_DIR": f"{parent}/cache/numba"}
+        reproduce(folder, "--force", "--no-run-cache", **caches)
+        rows = list(compare(state, folder))
+    print_table(
+        ("output", "expected", "got", ""), [(*row, "same" if row[1] == row[2] else "DIFFERENT") for row in rows]
+    )
+    different = sum(expected != got for _, expected, got in rows)
+    print(f"{state.name}: {len(rows) - different} of {len(rows)} outputs agree byte for byte")
+    return 1 if different else 0
+
+
+def restore(run: str, folder: Path) -> int:
+    """Make `folder` the state that produced a run, with its outputs from the cache, a remote, or by running."""
+    root = project()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RestoreError(f"{folder}: is not empty; allowed: a new or empty folder; nothing was changed")
+    state = find(root, run)
+    lay_out(state, root, folder.resolve())
+    share_cache(root, folder)
+    reproduce(folder)
+    rows = list(compare(state, folder))
+    for path, expected, got in rows:
+        if expected != got:
+            print(f"{path}: expected {expected}, got {got}")
+    different = sum(expected != got for _, expected, got in rows)
+    print(f"{folder}: {state.name} restored; {len(rows) - different} of {len(rows)} outputs agree byte for byte")
+    return 1 if different else 0
+
+
+def publish(everything: bool) -> int:
+    """Show the results in MLflow, as far as they are not there yet."""
+    from attention.tracking.runs import publish as publish_results
+    from attention.tracking.runs import publish_experiments
+
+    root = project()
+    print(f"data/: run {publish_results(root)}")
+    told = publish_experiments(root) if everything else {}
+    for name, what in told.items():
+        print(f"{name}: {what}")
+    return 1 if any(what.startswith("not") for what in told.values()) else 0
+
+
+def doctor() -> int:
+    """Print what was looked at; status 1 where something is wrong."""
+    from attention.doctor import examine
+
+    findings = list(examine(project()))
+    print_table(("", "what", "finding"), [("ok" if f.well else "WRONG", f.what, f.finding) for f in findings])
+    for finding in findings:
+        if not finding.well:
+            print(f"{finding.what}: {finding.mend}")
+    return 0 if all(finding.well for finding in findings) else 1
+
+
+def find(root: Path, run: str) -> State:
+    """Return the state that a DVC experiment or an MLflow run names."""
+    from attention.tracking.runs import find_state
+
+    return find_state(root, run)
+
+
+def project() -> Path:
+    """Return the project's root: the working folder or the nearest one above it that has a dvc.yaml."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").exists():
+            return folder
+    raise RestoreError(f"{here}: no dvc.yaml here or above; run the command inside the project")
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows in columns."""
+    lines = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""MLflow runs as states that can be restored, and files as runs that can be published."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+
+from mlflow.entities import Run as MlflowRun
+from mlflow.tracking import MlflowClient
+
+from attention.copies import State, experiment_state, experiments, git, lay_out, share_cache
+from attention.dataset import md5
+from attention.errors import AttentionError, RestoreError, TrackingError
+from attention.params import load_params
+from attention.tracking.run import CODE_PATCH, PARAMS_TEXT, continue_run
+from attention.tracking.store import open_store, tracking_uri
+from attention.tracking.view import show_evaluation, show_pictures, show_training
+from attention.weights import load_weights
+
+FOLDERS = {"train": "data/train", "evaluate": "data/evaluate", "plot": "data/plot"}
+
+
+def find_state(root: Path, name: str) -> State:
+    """Return the state of a DVC experiment or, where there is none of that name, of an MLflow run by its id or name.
+
+    Raises:
+        RestoreError: nothing has that name, or the run does not carry what restoring takes.
+
+    """
+    if found := experiment_state(root, name):
+        return found
+    client, experiment_id = open_store(load_params().tracking.experiment)
+    runs = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
+    wanted = [run for run in runs if name in (run.info.run_id, run.info.run_name)]
+    if not wanted:
+        known = [*experiments(root), *(str(run.info.run_name) for run in runs)]
+        raise RestoreError(
+            f"{name}: neither a DVC experiment nor an MLflow run by id or name; "
+            f"known: {', '.join(dict.fromkeys(known[:10])) or 'none'}; `dvc exp show` and `make ui` list them"
+        )
+    return _run_state(client, wanted[0])
+
+
+def _run_state(client: MlflowClient, run: MlflowRun) -> State:
+    name, commit = str(run.info.run_name), run.data.tags.get("mlflow.source.git.commit")
+    if not commit:
+        raise RestoreError(
+            f"{name}: its run has no git commit, so its code is not known; train it again in a git repository"
+        )
+    data = run.inputs.dataset_inputs if run.inputs else []
+    outputs = {f"data/generate/{entry.dataset.name}.parquet": entry.dataset.digest for entry in data}
+    with tempfile.TemporaryDirectory() as folder:
+        texts = {}
+        for path in (PARAMS_TEXT, CODE_PATCH):
+            texts[path] = Path(client.download_artifacts(run.info.run_id, path, folder)).read_text()
+        for stage, place in FOLDERS.items():
+            for file in client.list_artifacts(run.info.run_id, stage):
+                local = client.download_artifacts(run.info.run_id, file.path, folder)
+                outputs[f"{place}/{Path(file.path).name}"] = md5(local)
+    return State(name, commit, texts[CODE_PATCH], texts[PARAMS_TEXT], outputs)
+
+
+def publish(root: Path) -> str:
+    """Create or complete the MLflow run of the results in `root`, and return its name.
+
+    Raises:
+        TrackingError: MLflow cannot be reached, or not to the end.
+        AttentionError: the results are not whole.
+
+    """
+    with chdir(root):
+        tracking = load_params().tracking.model_copy(update={"required": True})
+        weights = load_weights("data/train/model.safetensors")
+        status = subprocess.run([sys.executable, "-m", "dvc", "status", "--quiet"], capture_output=True, check=False)
+        if status.returncode:
+            raise TrackingError(
+                f"{root}: its results are not those of its code and parameters (`dvc status` tells how); "
+                "run `dvc repro`, or `dvc checkout` for the committed ones, then publish"
+            )
+        with continue_run(tracking, weights, Path("data/evaluate/metrics.json"), "train", "evaluate", "plot") as run:
+            show_training(run)
+            show_evaluation(run)
+            show_pictures(run)
+        if run.lost:
+            raise TrackingError(f"{root}: MLflow was lost on the way; `attention publish` again completes the run")
+        return run.name
+
+
+def publish_experiments(root: Path) -> dict[str, str]:
+    """Publish every DVC experiment from DVC's cache; return for each what became of it."""
+    told = {}
+    uri = tracking_uri()
+    for name, commit in experiments(root).items():
+        state = State(name, commit, "", None, {})
+        with tempfile.TemporaryDirectory() as parent:
+            folder = Path(parent) / "copy"
+            lay_out(state, root, folder)
+            share_cache(root, folder)
+            restored = subprocess.run(
+                [sys.executable, "-m", "dvc", "checkout", "--quiet"], cwd=folder, capture_output=True, check=False
+            )
+            if restored.returncode:
+                told[name] = (
+                    f"not published: its outputs are not in DVC's cache; `attention restore {name} DIR` makes them"
+                )
+                continue
+            baseline = git(root, "rev-parse", f"{commit}^")
+            with _environment(MLFLOW_TRACKING_URI=uri, DVC_EXP_NAME=name, DVC_EXP_BASELINE_REV=baseline):
+                try:
+                    told[name] = f"run {publish(folder)}"
+                except AttentionError as error:
+                    told[name] = f"not published: {error}"
+    return told
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
