@@ -1,17 +1,23 @@
-"""A copy of the project with small parameters, and an MLflow store that is migrated once for the whole test run."""
+"""Copies of the project with small parameters; one that has run is shared by all who only look at it."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,7 +66,7 @@ class Project:
     def attempt(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the project's root, as a user would, and capture what it prints."""
         env = clean_environment(**environment)
-        return subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True, check=False, timeout=300)
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command that must succeed."""
@@ -92,28 +98,34 @@ class Project:
         self.run("git", "commit", "--quiet", "--message", message)
         return self.run("git", "rev-parse", "HEAD").stdout.strip()
 
+    def copy(self, folder: Path, *left_out: str) -> "Project":
+        """Copy everything, results and DVC's cache too, but not MLflow's store: its runs name this folder."""
+        shutil.copytree(self.root, folder, ignore=shutil.ignore_patterns("mlruns", "mlflow.db*", *left_out))
+        return Project(folder)
+
     def outputs(self) -> dict[str, bytes]:
         """Return every file that the stages wrote."""
         files = (p for p in (self.root / "data").rglob("*") if p.is_file() and p.name != ".gitignore")
         return {p.relative_to(self.root).as_posix(): p.read_bytes() for p in sorted(files)}
 
 
-@pytest.fixture(scope="session")
-def migrated_store(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """An empty MLflow SQLite store; migrating one takes seconds, so all workers share it and tests copy it."""
-    base = tmp_path_factory.getbasetemp()
-    store = (base if worker_id == "master" else base.parent) / "migrated.db"
-    with FileLock(f"{store}.lock"):
-        if not store.exists():
-            beside = store.with_suffix(".new")
-            subprocess.run(
-                [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{beside}"],
-                env=clean_environment(),
-                capture_output=True,
-                check=True,
-            )
-            beside.replace(store)
-    return store
+def open_store(uri: str) -> "MlflowClient":
+    """Open an MLflow store in this process, in peace: MLflow's own deprecation warnings are not ours to mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow.tracking import MlflowClient
+
+        import attention.tracking  # noqa: F401 - switches MLflow's telemetry off
+
+        client = MlflowClient(uri)
+        client.search_experiments()
+        return client
+
+
+def recorded_runs(client: "MlflowClient") -> "list[Run]":
+    """Return all runs of the experiment of params.yaml, the newest first."""
+    experiment = client.get_experiment_by_name("attention")
+    return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
 
 def small_project(folder: Path) -> Project:
@@ -129,28 +141,62 @@ def small_project(folder: Path) -> Project:
 
 
 @pytest.fixture
-def empty_project(tmp_path: Path) -> Project:
-    """A small project in which nothing has run, without an MLflow store."""
+def project(tmp_path: Path) -> Project:
+    """A small project in which nothing has run."""
     return small_project(tmp_path / "project")
 
 
-@pytest.fixture
-def project(empty_project: Project, migrated_store: Path) -> Project:
-    """A small project in which nothing has run, with an empty MLflow store."""
-    shutil.copy(migrated_store, empty_project.root / "mlflow.db")
-    return empty_project
-
-
 @pytest.fixture(scope="session")
-def finished_project(tmp_path_factory: pytest.TempPathFactory, worker_id: str, migrated_store: Path) -> Project:
+def finished_project(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
     """A small project after `dvc repro`, one for all workers: look at it, but change nothing."""
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "finished"
     with FileLock(f"{folder}.lock"):
         if not folder.with_suffix(".done").exists():
             project = small_project(folder)
-            shutil.copy(migrated_store, project.root / "mlflow.db")
             project.run("dvc", "repro", "--quiet")
             project.commit("results")
             folder.with_suffix(".done").touch()
     return Project(folder)
+
+
+@dataclass(frozen=True)
+class Race:
+    """Trainings that were started at once in copies of the project, on one store that did not exist."""
+
+    copies: list[Project]
+    statuses: list[int]
+    store: str
+
+
+@pytest.fixture(scope="session")
+def race(tmp_path_factory: pytest.TempPathFactory, worker_id: str, finished_project: Project) -> Race:
+    """Eight trainings with seeds 0 to 7, one race for all workers: look at its store, but change nothing."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "race"
+    store = f"sqlite:///{folder}/store.db"
+    copies = [Project(folder / str(seed)) for seed in range(8)]
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "statuses.json").exists():
+            for seed, project in enumerate(copies):
+                finished_project.copy(project.root, ".git", ".dvc")
+                project.set_params({"seed": seed, "train.learning_rate": 0.01 * (seed + 1)})
+            (folder / "statuses.json").write_text(json.dumps(_train_at_once(copies, store)))
+    return Race(copies, json.loads((folder / "statuses.json").read_text()), store)
+
+
+def _train_at_once(copies: list[Project], store: str) -> list[int]:
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for project in copies:
+            with (project.root / "said.txt").open("w") as said:
+                command = ["python", "stages/train.py"]
+                env = clean_environment(MLFLOW_TRACKING_URI=store)
+                started.append(
+                    subprocess.Popen(command, cwd=project.root, env=env, stdout=said, stderr=subprocess.STDOUT)
+                )
+        return [training.wait(timeout=300) for training in started]
+    finally:
+        for training in started:
+            training.kill()
+            training.wait()

@@ -1,6 +1,7 @@
 """What can be wrong around the project, and the command that mends it."""
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,11 +65,9 @@ def _dvc(root: Path) -> Iterator[Finding]:
         "up to date" if not status.returncode else "not those of this code",
         "`dvc repro`",
     )
-    missing = _run(root, "data", "status", "--not-in-remote" if _remotes(root) else "--json")
-    lost = "not_in_cache" in missing.stdout.replace(" ", "_").lower()
-    yield Finding(
-        "cache", not lost, "some outputs are not in it" if lost else "has every output", "`dvc repro` or `dvc pull`"
-    )
+    lost = json.loads(_run(root, "data", "status", "--json").stdout or "{}").get("not_in_cache", [])
+    seen = f"lacks {', '.join(lost[:3])}" if lost else "has every output"
+    yield Finding("cache", not lost, seen, "`dvc pull`, or `dvc repro`")
     remotes = _remotes(root)
     if not remotes:
         yield Finding("remote", True, "none configured; results live in this copy alone (`dvc remote add` names one)")

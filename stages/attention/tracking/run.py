@@ -107,7 +107,11 @@ class Run:
             run
             for run in same
             if run.data.tags.get(EVALUATION, evaluation) == evaluation
-            and ("train" in _stages(run) or (run.info.status == "RUNNING" and is_dead(run)))
+            and (
+                "train" in _stages(run)
+                or EVALUATION in run.data.tags  # evaluate made it, for a training that DVC had in its cache
+                or (run.info.status == "RUNNING" and is_dead(run))
+            )
         ]
         ours = os.environ.get("DVC_EXP_NAME")
         fit.sort(key=lambda run: ("train" not in _stages(run), run.data.tags.get("dvc.exp_name") != ours))

@@ -21,9 +21,10 @@ def show_training(run: Run, root: Path = Path()) -> None:
 
 
 def show_evaluation(run: Run, root: Path = Path()) -> None:
-    """Show the test data, the metrics on them, and the attention table."""
+    """Show the test data, the metrics on them, and the attention table; and what training has shown, if it ran."""
     out = root / "data/evaluate"
     _show_data(run, root, "train", "training")
+    run.log_network(load_weights(root / "data/train/model.safetensors"))
     _show_data(run, root, "test", "testing")
     run.log_metrics(read_metrics(out / "metrics.json"), "test")
     run.log_table(read_table(out / "attention.csv", EVALUATION_COLUMNS), "attention.json")
