@@ -2,9 +2,9 @@
 
 import os
 import secrets
-import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from conftest import clean_environment
+
+from attention.tracking.store import READY
 
 USER, PASSWORD = "mallory", secrets.token_hex(12)
 STARTING = 120  # seconds, far more than a server needs
@@ -111,9 +113,11 @@ FAULTS = {
 
 
 @contextmanager
-def mlflow_server(folder: Path, migrated_store: Path) -> Iterator[tuple[str, int]]:
+def mlflow_server(folder: Path) -> Iterator[tuple[str, int]]:
     """Start a real MLflow server with an empty store, and give its URI and the group of its processes."""
-    shutil.copy(migrated_store, folder / "server.db")
+    with sqlite3.connect(folder / "server.db") as store:
+        store.executescript(READY.read_text())
+    store.close()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
