@@ -49,7 +49,7 @@ def test_every_command_of_the_readme_works_in_its_order(clone: Project) -> None:
         ran.append(command)
     assert set(COMMANDS) - set(ran) == {"make test"}
     assert (clone.root / "dvc_plots/index.html").exists()
-    assert clone.run("git", "status", "--porcelain").stdout == "?? dvc_plots/\n"
+    assert clone.run("git", "status", "--porcelain").stdout == ""
 
 
 def wait_for_queue(clone: Project) -> None:
