@@ -69,7 +69,8 @@ def test_attention_and_gradients_are_those_of_autograd(
     weights = draw_weights(name, n_contexts, seq_len, seed=3)
     network = AttentionNetwork.from_weights(weights).to(dtype)
     expected = network.get_attention(torch.arange(n_contexts)).detach().numpy()
-    np.testing.assert_allclose(compiled_attention(weights), expected, rtol=tolerance, atol=1e-30)
+    near_zero = 3e-7 if (expected == 0).any() else 1e-30  # at the edge of a support only absolute errors are small
+    np.testing.assert_allclose(compiled_attention(weights), expected, rtol=tolerance, atol=near_zero)
 
     examples = some_examples(17, n_contexts, seq_len)
     found = kernel_gradient(weights, examples)
@@ -105,12 +106,12 @@ def history(table: ExampleTable, name: str, params: TrainParams) -> list[Epoch]:
 def table(tmp_path_factory: pytest.TempPathFactory) -> ExampleTable:
     truth: Truth = np.array([2, 6, 3])
     path = tmp_path_factory.mktemp("data") / "train.parquet"
-    write_examples(path, draw_examples(1, "train", 1009, truth, 7), 7)
+    write_examples(path, draw_examples(1, "train", 211, truth, 7), 7)
     return ExampleTable(path, truth)
 
 
 @pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize(("batch_size", "shuffle"), [(1, False), (1, True), (7, True), (2000, False)])
+@pytest.mark.parametrize(("batch_size", "shuffle"), [(1, False), (1, True), (7, True), (223, False)])
 def test_both_engines_train_alike(table: ExampleTable, name: str, batch_size: int, shuffle: bool) -> None:
     """Rounding differs in the order of a few sums: 1e-7 a step, which steps of 0.01 carry on but do not yet amplify.
 
@@ -133,9 +134,9 @@ def test_a_wrong_gradient_would_be_seen(table: ExampleTable) -> None:
     assert np.abs(ours.attention - meant.attention).max() > 2e-4
 
 
-@pytest.mark.parametrize("rows", [7, 64, 1009])
+@pytest.mark.parametrize("rows", [7, 64, 211])
 def test_results_do_not_depend_on_row_groups(table: ExampleTable, tmp_path: Path, rows: int) -> None:
-    write_examples(tmp_path / "t.parquet", draw_examples(1, "train", 1009, table.truth, 7, block_rows=rows), 7)
+    write_examples(tmp_path / "t.parquet", draw_examples(1, "train", 211, table.truth, 7, block_rows=rows), 7)
     other = history(ExampleTable(tmp_path / "t.parquet", table.truth), "softmax", settings(batch_size=5, shuffle=True))
     same = history(table, "softmax", settings(batch_size=5, shuffle=True))
     assert other[0].mse == same[0].mse
