@@ -131,7 +131,7 @@ def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int |
             raise ValueError
         key_holds = about["key"] == weights.key
         shapes = array_shapes(weights)
-    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError, OptionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, OptionError) as error:
         raise ModelError(f"{path}: its metadata does not describe a network; {_AGAIN}") from error
     if not key_holds:
         raise ModelError(f"{path}: its experiment key does not belong to its parameters; {_AGAIN}")
