@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from attention.figures import attention_figure, epoch_figure, growth_figure, mse_figure, save_figure
+from attention.outputs import keep_only
 from attention.params import load_params
 from attention.recovery import shares
 from attention.stage import run_stage
-from attention.tables import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS, read_metrics, read_table
+from attention.tables import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS, read_grid, read_metrics
 from attention.tracking import continue_run, show_pictures
 from attention.weights import load_weights
 
@@ -20,13 +21,12 @@ def main() -> str:
     """Write data/plot/ from data/train/ and data/evaluate/; no parameter changes it."""
     params = load_params()
     weights = load_weights(TRAIN / "model.safetensors")
-    history = read_table(TRAIN / "history.csv", HISTORY_COLUMNS)
-    grown = read_table(TRAIN / "attention.csv", ATTENTION_COLUMNS)
-    final = read_table(EVALUATE / "attention.csv", EVALUATION_COLUMNS)
-    metrics = read_metrics(EVALUATE / "metrics.json", "baseline.mean", "baseline.linear")
     shape = (weights.n_contexts, weights.seq_len)
-    truth, normalized, effective = (final[name].reshape(shape) for name in ("truth", "normalized", "effective"))
-    attention = grown["attention"].reshape(-1, *shape)
+    history = read_grid(TRAIN / "history.csv", HISTORY_COLUMNS, None)
+    attention = read_grid(TRAIN / "attention.csv", ATTENTION_COLUMNS, len(history["mse"]), *shape)["attention"]
+    final = read_grid(EVALUATE / "attention.csv", EVALUATION_COLUMNS, *shape)
+    truth, normalized, effective = (final[name] for name in ("truth", "normalized", "effective"))
+    metrics = read_metrics(EVALUATE / "metrics.json", "baseline.mean", "baseline.linear")
 
     save_figure(OUT / "attention.png", attention_figure(truth, normalized, effective))
     save_figure(
@@ -36,6 +36,7 @@ def main() -> str:
     pictured = np.unique(np.linspace(0, len(attention) - 1, PICTURED_EPOCHS).astype(int)).tolist()
     for epoch in pictured:
         save_figure(OUT / f"epochs/{epoch}.png", epoch_figure(epoch, shares(attention[epoch]), truth))
+    keep_only(OUT / "epochs", (f"{epoch}.png" for epoch in pictured))
 
     with continue_run(params.tracking, weights, EVALUATE / "metrics.json", "plot") as run:
         show_pictures(run)

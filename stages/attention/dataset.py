@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from attention.errors import DataError
+from attention.errors import DataError, show_name, show_value
 from attention.outputs import writing
 from attention.params import DataParams
 from attention.streams import stream
@@ -103,7 +103,8 @@ def read_truth(path: str | Path) -> Truth:
         or not all(0 <= position < 2**31 for position in positions)
     ):
         raise DataError(
-            f"{path}: got columns {','.join(header)} with contexts {contexts[:8]} and positions {positions[:8]}; "
+            f"{path}: got columns {show_name(','.join(header))} with contexts {show_value(contexts[:8])} "
+            f"and positions {show_value(positions[:8])}; "
             f"allowed: context,position with contexts 0, 1, 2 … in order and positions from 0; {_AGAIN}"
         )
     return np.array(positions, dtype=np.int64)
@@ -133,7 +134,7 @@ class ExampleTable:
             pairs = zip_longest(map(_describe, found), map(_describe, wanted))
             got, instead = next((a, b) for a, b in pairs if a != b)
             raise DataError(
-                f"{self.path}: got {f'column {got}' if got else 'no column'} in the place of "
+                f"{self.path}: got {f'column {show_name(got)}' if got else 'no column'} in the place of "
                 f"{instead.partition(' ')[0] if instead else 'nothing'}; "
                 f"allowed: x_0, x_1 … float32, context int64, y float32, in this order and nothing else; {_AGAIN}"
             )

@@ -1,5 +1,9 @@
 """Mistakes that a user can mend: one class each, every message one line a problem."""
 
+import reprlib
+
+_SHOWN = 80  # characters of a value in a message
+
 
 class AttentionError(Exception):
     """Base class: the message names the file or key, what was got, what is allowed and what to do next."""
@@ -21,6 +25,10 @@ class ModelError(AttentionError):
     """A model file is missing, damaged, or not one of ours."""
 
 
+class OutputError(AttentionError):
+    """An output cannot be written."""
+
+
 class RestoreError(AttentionError):
     """A state of the project cannot be found or made again."""
 
@@ -31,3 +39,27 @@ class TrackingError(AttentionError):
 
 class TrainingError(AttentionError):
     """Training cannot go on."""
+
+
+def show_value(value: object) -> str:
+    """Return a value as a message can hold it, whatever a hostile file made of it: on one line, not too long."""
+    try:
+        return _cut(_repr.repr(value))  # whole, a few lines of YAML aliases would fill the memory
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
+def show_name(name: object, most: int = _SHOWN) -> str:
+    """Return a name out of a file as a message can hold it: without quotes, on one line, not too long."""
+    text = str(name)
+    return _cut(text if text.isprintable() else repr(text)[1:-1], most)
+
+
+def _cut(text: str, most: int = _SHOWN) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+_repr = reprlib.Repr()
+_repr.maxlevel = 4
+_repr.maxdict = _repr.maxlist = _repr.maxtuple = _repr.maxset = _repr.maxfrozenset = 12
+_repr.maxstring = _repr.maxlong = _repr.maxother = 1_000  # `_cut` is what cuts

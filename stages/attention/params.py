@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
-from attention.errors import ParamsError
+from attention.errors import ParamsError, show_name, show_value
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.registry import OPTIONS, option_problems
 
@@ -136,7 +136,7 @@ def load_params(path: str | Path = PARAMS_FILE) -> Params:
         raise ParamsError(f"{path}: {_describe_syntax(error)}; mend that line") from error
     if not isinstance(tree, dict):
         raise ParamsError(
-            f"{path}: got {_show(tree)}; allowed: a mapping with the keys {', '.join(Params.model_fields)}; "
+            f"{path}: got {show_value(tree)}; allowed: a mapping with the keys {', '.join(Params.model_fields)}; "
             f"`git checkout {path}` brings the default file back"
         )
     try:
@@ -164,7 +164,7 @@ def _describe_syntax(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     what = getattr(error, "problem", None) or str(error).partition("\n")[0]
-    return f"{where}not valid YAML: {what}"
+    return f"{where}not valid YAML: {show_name(what, 200)}"
 
 
 def _describe(tree: Any, problem: ErrorDetails) -> str:
@@ -175,7 +175,7 @@ def _describe(tree: Any, problem: ErrorDetails) -> str:
         keys.append(str(part))
         key = ".".join(keys)
         if problem["type"] in ("extra_forbidden", "invalid_key") and part not in section.model_fields:
-            return f"{key}: unknown key; {_nearest(key)}"
+            return f"{show_name(key)}: unknown key; {_nearest(key)}"
         field = section.model_fields[str(part)]
         found = tree.get(part, _MISSING)
         if found is _MISSING or key in known_keys():
@@ -186,7 +186,7 @@ def _describe(tree: Any, problem: ErrorDetails) -> str:
     )
     if problem["type"] == "value_error" and str(problem["ctx"]["error"]):
         allowed = str(problem["ctx"]["error"])
-    got = "missing" if found is _MISSING else f"got {_show(found)}"
+    got = "missing" if found is _MISSING else f"got {show_value(found)}"
     return f"{key}: {got}; allowed: {allowed}"
 
 
@@ -196,8 +196,3 @@ def _nearest(key: str) -> str:
     near = difflib.get_close_matches(key, [*sections, *known.values()], n=1)
     near = near or [known[leaf] for leaf in difflib.get_close_matches(key.rpartition(".")[2], known, n=1)]
     return f"did you mean {near[0]}?" if near else "remove it; known keys: " + ", ".join(known.values())
-
-
-def _show(value: Any) -> str:
-    text = repr(value).replace("\n", " ")
-    return text if len(text) <= 80 else text[:77] + "..."

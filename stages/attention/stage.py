@@ -23,6 +23,12 @@ def run_stage(main: Callable[[], str]) -> None:
     except AttentionError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+    except OSError as error:  # what nobody foresaw a file to do: the disk full, a folder that may not be read
+        print(
+            f"{error.filename or 'a file'}: {error.strerror or error}; mend that, and start the stage again",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; the same command starts the stage again", file=sys.stderr)
         sys.exit(INTERRUPTED)

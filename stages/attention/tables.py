@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from attention.errors import DataError
+from attention.errors import DataError, show_name, show_value
 from attention.outputs import writing
 
 Metrics = dict[str, Union[float, "Metrics"]]
@@ -44,11 +44,41 @@ def read_table(path: str | Path, columns: Sequence[str]) -> dict[str, NDArray[np
     except (ValueError, OverflowError, pd.errors.ParserError) as error:
         raise DataError(f"{path}: not a CSV table; `dvc repro -f {stage}` writes it again") from error
     if list(frame.columns) != list(columns) or not len(frame) or not np.isfinite(numbers.to_numpy()).all():
+        got = show_name(",".join(map(str, frame.columns)))
         raise DataError(
-            f"{path}: got {len(frame)} rows of {','.join(map(str, frame.columns))}; allowed: at least one row of "
+            f"{path}: got {len(frame)} rows of {got}; allowed: at least one row of "
             f"{','.join(columns)}, all finite numbers; `dvc repro -f {stage}` writes it again"
         )
     return {name: numbers[name].to_numpy() for name in columns}
+
+
+def read_grid(path: str | Path, columns: Sequence[str], *sizes: int | None) -> dict[str, NDArray[np.float64]]:
+    """Read what `number_rows` laid out: the first columns count the places of an array, one row a place, in order.
+
+    Args:
+        path: the table.
+        columns: first one for each axis, then what the places hold.
+        sizes: the array's; None for the first: as long as the table is.
+
+    Returns:
+        each column as an array of that shape.
+
+    Raises:
+        DataError: as `read_table` does, and where the rows are other than these.
+
+    """
+    table = read_table(path, columns)
+    rows = len(table[columns[0]])
+    inner = [size or 0 for size in sizes[1:]]
+    shape = (sizes[0] or max(1, rows // math.prod(inner)), *inner)
+    places = np.indices(shape).reshape(len(shape), -1)
+    if rows != places.shape[1] or not all(map(np.array_equal, table.values(), places)):
+        axes = " × ".join(f"{size} {name}s" for name, size in zip(columns, shape, strict=False))
+        raise DataError(
+            f"{path}: its {rows} rows are not one for each of {axes}, in order; "
+            f"`dvc repro -f {Path(path).parent.name}` writes it again"
+        )
+    return {name: column.reshape(shape) for name, column in table.items()}
 
 
 def write_metrics(path: str | Path, metrics: Metrics) -> None:
@@ -75,7 +105,8 @@ def read_metrics(path: str | Path, *needed: str) -> dict[str, float]:
         value = metrics.get(name)
         if not isinstance(value, float) or not math.isfinite(value):
             raise DataError(
-                f"{path}: {name}: got {value!r:.80}; allowed: a number; `dvc repro -f {stage}` writes it again"
+                f"{path}: {show_name(name)}: got {show_value(value)}; allowed: a number; "
+                f"`dvc repro -f {stage}` writes it again"
             )
     return metrics
 

@@ -2,18 +2,21 @@
 
 import importlib.metadata
 import os
+import queue
 import re
 import sqlite3
-import urllib.request
+import threading
 from contextlib import nullcontext
 from pathlib import Path
+from urllib.parse import unquote
 
 import mlflow
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-PROBE_SECONDS = 1.0  # a server that does not say in this time that it is there is taken to be down
+PROBE_SECONDS = 1.0  # a server that does not answer its first question in this time is taken to be down
+SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 READY = Path(__file__).with_name("ready_store.sql")
 
 
@@ -33,15 +36,26 @@ def tracking_uri() -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return the text without the user and password that a URI in it may hold."""
-    return re.sub(r"(\w://)[^/\s@]+@", r"\1***@", text)
+    """Return the text without the passwords that a URI in it or the environment may hold."""
+    user, _, password = _user(tracking_uri()).partition(":")
+    known = [
+        f"{user}:{password}",
+        password,
+        unquote(password),
+        *(os.environ.get(name, "") for name in SECRET_VARIABLES),
+    ]
+    for secret in known:
+        if len(secret) > 3:  # less would take words apart, and what stands in a URI goes anyway
+            text = text.replace(secret, "***")
+    text = re.sub(r"(\w://)[^/\s]+@", r"\1***@", text)
+    return re.sub(r"((?:password|token|secret)=)[^&\s]+", r"\1***", text, flags=re.IGNORECASE)
 
 
 def open_store(experiment: str) -> tuple[MlflowClient, str]:
     """Open the store, made if it is SQLite and does not exist, and return it with the experiment's id.
 
     Raises:
-        OSError: a server does not answer.
+        OSError: a server does not answer in time.
         MlflowException: whatever else MLflow says.
 
     """
@@ -49,7 +63,7 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
     local = uri.startswith("sqlite:///")
     path = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("http"):
-        urllib.request.urlopen(f"{_without_user(uri)}/health", timeout=PROBE_SECONDS).close()  # noqa: S310
+        _probe(uri, experiment)
     # MLflow's own preparation of a new SQLite file is not safe against a second process: the first one in does it.
     with FileLock(f"{path}.lock") if local else nullcontext():
         if local and not path.exists():
@@ -81,8 +95,35 @@ def _prepare(path: Path) -> None:
     beside.replace(path)
 
 
-def _without_user(uri: str) -> str:
-    return re.sub(r"//[^/@]+@", "//", uri.rstrip("/"))
+def _user(uri: str) -> str:
+    """Return the user:password of a URI, whatever characters it has; empty where there is none."""
+    _, _, rest = uri.partition("://")
+    return "" if rest.startswith("/") else rest.rpartition("@")[0]
+
+
+def _probe(uri: str, experiment: str) -> None:
+    """Ask a server the first question, and wait for the answer only so long.
+
+    In a thread, because MLflow's own time limit begins anew with each address and each byte that comes, and does not
+    count a name server's silence; and through MLflow, because it knows about certificates, proxies and tokens.
+    """
+    answer: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+    client = MlflowClient(uri)
+
+    def ask() -> None:
+        try:
+            client.get_experiment_by_name(experiment)
+            answer.put(None)
+        except Exception as error:
+            answer.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        error = answer.get(timeout=PROBE_SECONDS)
+    except queue.Empty:
+        raise TimeoutError(f"no answer in {PROBE_SECONDS:g} s") from None
+    if error:
+        raise error
 
 
 def _experiment_id(client: MlflowClient, name: str, artifacts: str | None) -> str:
