@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def compiled_engine(examples: Examples, weights: Weights) -> Callable[[], Result
 
 def torch_engine(examples: Examples, weights: Weights) -> Callable[[], Result]:
     """Run the project's torch engine."""
-    return _engine(TorchEngine, "torch", examples, weights)
+    return _engine(partial(TorchEngine, seed=0), "torch", examples, weights)
 
 
 def _engine(

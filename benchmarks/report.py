@@ -18,6 +18,12 @@ def write_report(name: str, rows: Sequence[Mapping[str, str]], title: str) -> No
         table = csv.DictWriter(file, columns, lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
+    write_markdown(name, rows, title)
+
+
+def write_markdown(name: str, rows: Sequence[Mapping[str, str]], title: str) -> None:
+    """Write results/NAME.md, and print it."""
+    columns = list(rows[0])
     lines = [f"{title}.", "", "| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(row[column] for column in columns) + " |" for row in rows]
     lines += ["", machine()]

@@ -154,7 +154,8 @@ def _params() -> Iterator[tuple[str, Harm]]:
     }
     for key in known_keys():
         for name, value in values.items():
-            yield f"{key}: {name}", _setting(key, value)
+            if value is not None or key.rpartition(".")[2] not in OPTIONS:
+                yield f"{key}: {name}", _setting(key, value)
     for section in sorted({key.rpartition(".")[0] for key in known_keys()} - {""}):
         for name, value in {"missing": MISSING, "null": None, "a number": 7, "a list": [7], "empty": {}}.items():
             yield f"{section}: {name}", _setting(section, value)

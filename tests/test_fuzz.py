@@ -140,6 +140,15 @@ def test_any_text_is_refused_or_read_by(name: str, tmp_path: Path, text: str) ->
     refuse_or_read(READERS[name], tmp_path / "file", text.encode("utf-8"))
 
 
+def test_a_table_with_any_bit_of_its_schema_or_its_number_of_rows_turned_is_refused_or_read(tmp_path: Path) -> None:
+    data = whole_files()["ExampleTable"]
+    first = data.index(b"schema")
+    for place in range(first, data.index(b"x_0", first + 140)):
+        for bit in range(8):
+            turned = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
+            refuse_or_read(_all_blocks, tmp_path / "file", turned)
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),

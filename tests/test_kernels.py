@@ -15,7 +15,7 @@ from attention.compiled_engine import CompiledEngine, compiled_attention
 from attention.dataset import Examples, ExampleTable, Truth, draw_examples, write_examples
 from attention.engines import choose_engine
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.kernels import KERNELS, exp
+from attention.kernels import KERNELS, exp, tanh
 from attention.model import AttentionNetwork
 from attention.params import TrainParams
 from attention.training import Epoch, train
@@ -69,7 +69,8 @@ def test_attention_and_gradients_are_those_of_autograd(
     weights = draw_weights(name, n_contexts, seq_len, seed=3)
     network = AttentionNetwork.from_weights(weights).to(dtype)
     expected = network.get_attention(torch.arange(n_contexts)).detach().numpy()
-    np.testing.assert_allclose(compiled_attention(weights), expected, rtol=tolerance, atol=1e-30)
+    near_zero = 3e-7 if (expected == 0).any() else 1e-30  # at the edge of a support only absolute errors are small
+    np.testing.assert_allclose(compiled_attention(weights), expected, rtol=tolerance, atol=near_zero)
 
     examples = some_examples(17, n_contexts, seq_len)
     found = kernel_gradient(weights, examples)
@@ -86,6 +87,50 @@ def test_large_scores_neither_overflow_nor_leave_numbers_that_are_none(name: str
     attention = compiled_attention(weights)
     expected = AttentionNetwork.from_weights(weights).get_attention(torch.arange(3)).detach().numpy()
     np.testing.assert_allclose(attention, expected, rtol=1e-5, atol=1e-30)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        (name, {option: 0.7 if option == "temperature" else 3})
+        for name in KERNELS
+        for option in ATTENTION_FUNCTIONS[name].options
+    ],
+)
+def test_options_reach_the_kernel(name: str, options: dict[str, float]) -> None:
+    weights = draw_weights(name, 5, 7, seed=3, options=options)
+    network = AttentionNetwork.from_weights(weights).to(torch.float64)
+    expected = network.get_attention(torch.arange(5)).detach().numpy()
+    np.testing.assert_allclose(compiled_attention(weights), expected, rtol=1e-6, atol=3e-7)
+    assert np.abs(compiled_attention(draw_weights(name, 5, 7, seed=3)) - expected).max() > 0.01
+    examples = some_examples(17, 5, 7)
+    found = kernel_gradient(weights, examples)
+    for parameter, gradient in torch_gradient(weights, examples, torch.float64).items():
+        scale = np.abs(gradient).max()
+        np.testing.assert_allclose(found[parameter], gradient, rtol=1e-6, atol=5e-6 * scale, err_msg=parameter)
+
+
+@pytest.mark.parametrize("name", ["sparsemax", "entmax15"])
+def test_sparse_kernels_end_at_ties_and_on_long_sequences(name: str) -> None:
+    """Their search for a threshold has no fixed number of rounds."""
+    random = np.random.default_rng(0)
+    for row in ([0.0] * 11, [1.0, 1.0, -1.0], [3e38, -3e38], [0.0, -1.0, -2.0], random.standard_normal(1021) * 1e-3):
+        scores = np.array([row], np.float32)
+        weights = draw_weights(name, 1, scores.size, 0)
+        attention = compiled_attention(weights.with_arrays(weights.arrays | {"attention.scores": scores}))[0]
+        attend = ATTENTION_FUNCTIONS[name].attend
+        exact = attend({"scores": torch.tensor(scores).double()}, torch.tensor(0), temperature=1.0)
+        np.testing.assert_allclose(attention, exact, atol=1e-6)
+
+
+def test_tanh_is_within_three_units_in_the_last_place() -> None:
+    x = np.linspace(-11, 11, 100_003, dtype=np.float32)
+    exact = np.tanh(x.astype(np.float64))
+    found = np.array([tanh(value) for value in x])
+    assert found.dtype == np.float32
+    assert (np.abs(found - exact) / np.spacing(np.abs(exact).astype(np.float32))).max() < 3
+    with np.errstate(over="ignore", invalid="ignore"):  # of the polynomial that is not chosen there
+        assert [tanh(np.float32(end)) for end in (-3e38, 0, 3e38)] == [-1, 0, 1]
 
 
 def test_exp_is_within_two_units_in_the_last_place() -> None:
@@ -105,12 +150,12 @@ def history(table: ExampleTable, name: str, params: TrainParams) -> list[Epoch]:
 def table(tmp_path_factory: pytest.TempPathFactory) -> ExampleTable:
     truth: Truth = np.array([2, 6, 3])
     path = tmp_path_factory.mktemp("data") / "train.parquet"
-    write_examples(path, draw_examples(1, "train", 1009, truth, 7), 7)
+    write_examples(path, draw_examples(1, "train", 211, truth, 7), 7)
     return ExampleTable(path, truth)
 
 
 @pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize(("batch_size", "shuffle"), [(1, False), (1, True), (7, True), (2000, False)])
+@pytest.mark.parametrize(("batch_size", "shuffle"), [(1, False), (1, True), (7, True), (223, False)])
 def test_both_engines_train_alike(table: ExampleTable, name: str, batch_size: int, shuffle: bool) -> None:
     """Rounding differs in the order of a few sums: 1e-7 a step, which steps of 0.01 carry on but do not yet amplify.
 
@@ -133,9 +178,9 @@ def test_a_wrong_gradient_would_be_seen(table: ExampleTable) -> None:
     assert np.abs(ours.attention - meant.attention).max() > 2e-4
 
 
-@pytest.mark.parametrize("rows", [7, 64, 1009])
+@pytest.mark.parametrize("rows", [7, 64, 211])
 def test_results_do_not_depend_on_row_groups(table: ExampleTable, tmp_path: Path, rows: int) -> None:
-    write_examples(tmp_path / "t.parquet", draw_examples(1, "train", 1009, table.truth, 7, block_rows=rows), 7)
+    write_examples(tmp_path / "t.parquet", draw_examples(1, "train", 211, table.truth, 7, block_rows=rows), 7)
     other = history(ExampleTable(tmp_path / "t.parquet", table.truth), "softmax", settings(batch_size=5, shuffle=True))
     same = history(table, "softmax", settings(batch_size=5, shuffle=True))
     assert other[0].mse == same[0].mse

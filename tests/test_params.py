@@ -22,6 +22,7 @@ POSITIONS = (
     "the word random, or a list of 5 positions (one for each of data.n_contexts), each from 0 to 7 (data.seq_len - 1)"
 )
 POSITION_LIST = "the word random, or a list with a position (from 0 to data.seq_len - 1) for each context"
+MODEL = [f"{leaf}:" for leaf in TREE["model"]]
 KNOWN = "known keys: " + ", ".join(known_keys())
 
 Load = Callable[[str | bytes], Params]
@@ -176,6 +177,13 @@ def test_a_learning_rate_may_be_spelled_in_any_way_of_yaml_1_2(load: Load, value
         ("learning_rate", "true", "train.learning_rate: got True; allowed: a number above 0 and at most 10"),
         ("shuffle", "on", "train.shuffle: got 'on'; allowed: true or false"),
         ("shuffle", "1", "train.shuffle: got 1; allowed: true or false"),
+        ("temperature", "0", "model.temperature: got 0; allowed: null, or a number from 0.001 to 1000"),
+        ("temperature", ".nan", "model.temperature: got nan; allowed: null, or a number from 0.001 to 1000"),
+        ("width", "0", "model.width: got 0; allowed: null, or a whole number from 1 to 1024"),
+        ("width", "8.0", "model.width: got 8.0; allowed: null, or a whole number from 1 to 1024"),
+        ("heads", "true", "model.heads: got True; allowed: null, or a whole number from 1 to 1024"),
+        ("window", "1025", "model.window: got 1025; allowed: null, or a whole number from 1 to 1024"),
+        ("beta", "1001", "model.beta: got 1001; allowed: null, or a number from 0.001 to 1000"),
         ("experiment", '""', "tracking.experiment: got ''; allowed: the name of an MLflow experiment"),
         ("experiment", "3", "tracking.experiment: got 3; allowed: the name of an MLflow experiment"),
     ],
@@ -194,6 +202,66 @@ def test_the_names_that_a_refusal_offers_are_the_names_that_are_taken(load: Load
         load(spelled(leaf, name))
 
 
+def with_model(**leaves: object) -> str:
+    text = DEFAULT
+    for leaf, value in leaves.items():
+        text, count = re.subn(rf"(?m)^( *{leaf}:).*$", rf"\g<1> {value}", text, count=1)
+        assert count
+    return text
+
+
+@pytest.mark.parametrize(
+    ("leaves", "lines"),
+    [
+        (
+            {"attention": "softmax", "heads": 4},
+            [
+                "model.heads: got 4; allowed with softmax: null, as the function has no such option (it has: "
+                "temperature); set it to null"
+            ],
+        ),
+        (
+            {"width": 4, "beta": 2.5},
+            [
+                "model.width: got 4; allowed with embedding: null, as the function has no such option (it has: none); "
+                "set it to null",
+                "model.beta: got 2.5; allowed with embedding: null, as the function has no such option (it has: none); "
+                "set it to null",
+            ],
+        ),
+        (
+            {"attention": "multihead", "heads": 3},
+            ["model.heads: got 3; allowed with multihead: a divisor of the width, 8; change heads or width"],
+        ),
+        (
+            {"attention": "multihead", "width": 7},
+            ["model.heads: got null; allowed with multihead: a divisor of the width, 7; change heads or width"],
+        ),
+        (
+            {"attention": "local", "window": 9},
+            [
+                "model.window: got 9; allowed with local: at most the number of positions, 8; choose a smaller window",
+            ],
+        ),
+        (
+            {"attention": "hard", "engine": "compiled"},
+            ["train.engine: got 'compiled'; allowed with hard, which has no kernel: one of: auto, torch"],
+        ),
+    ],
+)
+def test_values_that_the_attention_function_rules_out_are_refused(
+    load: Load, leaves: dict[str, object], lines: list[str]
+) -> None:
+    assert refusal(load, with_model(**leaves)).split("\n") == [f"params.yaml: {line}" for line in lines]
+
+
+def test_options_of_the_function_are_taken_and_may_be_left_out(load: Load) -> None:
+    model = load(with_model(attention="multihead", heads=4, width=12)).model
+    assert model.options == {"temperature": None, "width": 12, "heads": 4, "window": None, "beta": None}
+    assert load(without(*MODEL[1:])).model.options == dict.fromkeys(model.options)
+    assert load(with_model(attention="softmax", temperature=2)).model.temperature == 2.0
+
+
 def test_a_long_value_is_cut_so_that_the_line_stays_readable(load: Load) -> None:
     told = refusal(load, spelled("epochs", "a" * 500))
     assert told == f"params.yaml: train.epochs: got '{'a' * 76}...; allowed: {EPOCHS}"
@@ -205,12 +273,12 @@ def test_a_long_value_is_cut_so_that_the_line_stays_readable(load: Load) -> None
         (without("epochs:"), [f"train.epochs: missing; allowed: {EPOCHS}"]),
         (without("seed:"), [f"seed: missing; allowed: {SEED}"]),
         (
-            without("model:", "attention:"),
-            ["model: missing; allowed: a section with the keys attention"],
+            without("model:", *MODEL),
+            ["model: missing; allowed: a section with the keys attention, temperature, width, heads, window, beta"],
         ),
         (
-            without("attention:"),
-            ["model: got None; allowed: a section with the keys attention"],
+            without(*MODEL),
+            ["model: got None; allowed: a section with the keys attention, temperature, width, heads, window, beta"],
         ),
         (
             DEFAULT.replace("epochs:", "epoch:", 1),

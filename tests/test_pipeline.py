@@ -229,12 +229,11 @@ class TestAStageThatCannotGoOn:
     @pytest.fixture
     def stopped(self, finished_project: Project, tmp_path: Path) -> Project:
         """A project with results, and a store without runs."""
-        project = finished_project.copy(tmp_path / "project", ".git", ".dvc")
-        return project
+        return finished_project.copy(tmp_path / "project", ".git", ".dvc")
 
     @pytest.mark.parametrize("stage", STAGES)
     def test_bad_parameters_are_told_a_line_each_and_nothing_is_touched(self, stopped: Project, stage: str) -> None:
-        before, store = stopped.outputs(), (stopped.root / "mlflow.db").read_bytes()
+        before = stopped.outputs()
         stopped.set_params({"train.epochs": "4", "data.n_test": 0, "model.attention": "embeding"})
         done = stopped.attempt("python", f"stages/{stage}.py", PYTHONWARNINGS="ignore")
         assert done.returncode == 1
@@ -247,7 +246,7 @@ class TestAStageThatCannotGoOn:
         ]
         assert all("got " in line and "allowed: " in line for line in lines)
         assert stopped.outputs() == before
-        assert (stopped.root / "mlflow.db").read_bytes() == store
+        assert not (stopped.root / "mlflow.db").exists()
 
     def test_a_training_that_fails_is_told_in_one_line_and_its_run_is_marked_failed(self, stopped: Project) -> None:
         path = stopped.root / "data/generate/train.parquet"

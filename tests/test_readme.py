@@ -1,8 +1,10 @@
 """Every command of the README, run in its order in a clone; and what it says, held against the project."""
 
+import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Project, clean_environment
 
+from attention.engines import choose_engine
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params import known_keys
 
@@ -49,7 +52,7 @@ def test_every_command_of_the_readme_works_in_its_order(clone: Project) -> None:
         ran.append(command)
     assert set(COMMANDS) - set(ran) == {"make test"}
     assert (clone.root / "dvc_plots/index.html").exists()
-    assert clone.run("git", "status", "--porcelain").stdout == "?? dvc_plots/\n"
+    assert clone.run("git", "status", "--porcelain").stdout == ""
 
 
 def wait_for_queue(clone: Project) -> None:
@@ -98,6 +101,33 @@ def test_the_readme_names_every_attention_function_and_module() -> None:
         assert f"`{name}`" in README
     for module in (ROOT / "stages/attention").glob("[a-z]*.py"):
         assert re.search(rf"\b{module.stem}\b", README), module.stem
+
+
+def test_the_table_of_functions_is_that_of_the_registry() -> None:
+    for name, function in ATTENTION_FUNCTIONS.items():
+        options = ", ".join(f"`{option}` {value:g}" for option, value in function.options.items())
+        engine = choose_engine("auto", name)
+        cells = (f"`{name}`", function.equation, function.values, options, engine, function.source)
+        assert f"| {' | '.join(cells)} |" in README.splitlines(), "the README lacks this row"
+
+
+def test_a_function_of_one_s_own_is_one_block_in_one_file(project: Project) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert len(block.split("\n\n\n")[0].splitlines()) + len(block.split("\n\n\n")[1].splitlines()) <= 10
+    with (project.root / "stages/attention/functions.py").open("a") as file:
+        file.write(f"\n\n{block}")
+    project.set_params({"model.attention": "power", "model.temperature": 0.25})
+    project.run("dvc", "repro", "--quiet")
+    assert project.run("git", "status", "--porcelain", "stages", "dvc.yaml").stdout.split() == [
+        "M",
+        "stages/attention/functions.py",
+    ]
+    with sqlite3.connect(project.root / "mlflow.db") as store:
+        params = dict(store.execute("select key, value from params"))
+    assert (params["model.attention"], params["model.temperature"]) == ("power", "0.25")
+    metrics = json.loads((project.root / "data/evaluate/metrics.json").read_text())
+    assert metrics["mse"] < metrics["baseline"]["mean"]
+    assert (project.root / "data/plot/attention.png").exists()
 
 
 def test_the_figure_of_the_readme_is_the_one_that_the_pipeline_draws() -> None:

@@ -18,6 +18,7 @@ FIRST: dict[Purpose, int] = {
     "attention weights": 729527,
     "linear weights": 586032,
     "shuffle": 117555,
+    "gumbel noise": 340053,
 }
 
 

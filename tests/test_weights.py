@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from attention.engines import attention_of
 from attention.errors import ModelError
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.weights import Arrays, Weights, draw_weights, load_weights, save_weights
 
 AGAIN = "`dvc repro -f train` writes it again"
+CONSTANT = ("attention.sharpness", "attention.log_beta")  # start alike whatever the seed
 ORIGIN: dict[str, dict[str, Any]] = {
     "parameters": {"seed": 11, "train.epochs": 2},
     "data": {"train.parquet": "900150983cd24fb0d6963f7d28e17f72"},
@@ -63,13 +65,35 @@ def refusal(path: Path, **sizes: int) -> str:
 
 
 @pytest.mark.parametrize("function", ATTENTION_FUNCTIONS)
-def test_attention_parameters_start_standard_normal(function: str) -> None:
-    for name, array in draw_weights(function, 101, 103, 0).arrays.items():
-        if name.startswith("attention.") and array.size > 10_000:
+def test_attention_parameters_start_standard_normal_unless_the_registry_says_otherwise(function: str) -> None:
+    entry = ATTENTION_FUNCTIONS[function]
+    options = {"width": 104} if "width" in entry.options else {}
+    for name, array in draw_weights(function, 101, 103, 0, options=options).arrays.items():
+        if name.startswith("attention.") and array.size > 10_000 and name[10:] not in entry.initial:
             assert array.dtype == np.float32
             assert abs(array.mean()) < 0.05
             assert abs(array.std() - 1) < 0.05
             assert abs((np.abs(array) < 1).mean() - math.erf(math.sqrt(0.5))) < 0.025
+
+
+@pytest.mark.parametrize(
+    ("function", "name"), [("bilinear", "W"), ("additive", "U"), ("local", "W_p"), ("multihead", "W_k")]
+)
+def test_matrices_start_uniform_as_in_a_linear_layer(function: str, name: str) -> None:
+    array: NDArray[np.float32] = draw_weights(function, 3, 7, 0, options={"width": 106}).arrays[f"attention.{name}"]
+    bound = 1 / math.sqrt(106)
+    assert array.dtype == np.float32
+    assert -bound <= array.min() < -0.98 * bound
+    assert 0.98 * bound < array.max() <= bound
+    assert abs(array.var() / (bound**2 / 3) - 1) < 0.1
+
+
+def test_gaussians_start_anywhere_and_see_everything() -> None:
+    arrays = draw_weights("gaussian", 1009, 11, 0).arrays
+    centre: NDArray[np.float32] = arrays["attention.centre"]
+    assert 0 <= centre.min() < 0.1 < 9.9 < centre.max() <= 10
+    assert abs(centre.mean() - 5) < 0.5
+    assert set(arrays["attention.sharpness"].tolist()) == {float(np.float32(2 / 11))}
 
 
 @pytest.mark.parametrize("function", ATTENTION_FUNCTIONS)
@@ -96,14 +120,15 @@ def test_the_bias_is_uniform_over_the_seeds() -> None:
 @pytest.mark.parametrize("function", ATTENTION_FUNCTIONS)
 def test_weights_have_the_shapes_of_the_registry_and_their_seed(function: str) -> None:
     one, again, other = (draw_weights(function, 3, 7, seed) for seed in (0, 0, 1))
-    shapes = {f"attention.{name}": shape for name, shape in ATTENTION_FUNCTIONS[function].shapes(3, 7).items()}
+    entry = ATTENTION_FUNCTIONS[function]
+    shapes = {f"attention.{name}": shape for name, shape in entry.shapes(3, 7, **entry.options).items()}
     assert {name: array.shape for name, array in one.arrays.items()} == shapes | {
         "linear.weight": (1, 7),
         "linear.bias": (1,),
     }
     for name, array in one.arrays.items():
         assert array.tobytes() == again.arrays[name].tobytes()
-        assert array.tobytes() != other.arrays[name].tobytes()
+        assert (array.tobytes() == other.arrays[name].tobytes()) == (name in CONSTANT)
 
 
 def test_the_key_is_the_digest_of_the_origin_in_any_order(weights: Weights) -> None:
@@ -128,6 +153,8 @@ def test_what_is_saved_is_read_back_to_the_bit(tmp_path: Path, function: str) ->
     save_weights(tmp_path / "model.safetensors", weights)
     back = load_weights(tmp_path / "model.safetensors", n_contexts=3, seq_len=7)
     assert about(back) == about(weights)
+    assert back.options == weights.options
+    assert attention_of(back).tobytes() == attention_of(weights).tobytes()  # in which order the file has its arrays
     assert {n: (a.dtype, a.tobytes()) for n, a in back.arrays.items()} == {
         n: (a.dtype, a.tobytes()) for n, a in weights.arrays.items()
     }
@@ -144,6 +171,21 @@ def test_the_metadata_rebuild_the_network(path: Path, weights: Weights) -> None:
         "origin": ORIGIN,
         "key": weights.key,
     }
+
+
+def test_the_metadata_hold_the_options_of_a_function_that_has_some(tmp_path: Path) -> None:
+    weights = draw_weights("multihead", 3, 7, 11, ORIGIN, {"heads": 4})
+    save_weights(tmp_path / "model.safetensors", weights)
+    with safe_open(tmp_path / "model.safetensors", framework="numpy") as file:
+        assert json.loads(file.metadata()["attention"])["options"] == {"width": 8, "heads": 4}
+    assert load_weights(tmp_path / "model.safetensors").options == {"width": 8, "heads": 4}
+
+
+@pytest.mark.parametrize("options", [{}, {"width": 8}, {"width": 8, "heads": 3}, {"width": "8", "heads": 2}, [], 7])
+def test_metadata_of_impossible_options_are_refused(tmp_path: Path, options: object) -> None:
+    weights = draw_weights("multihead", 3, 7, 11, ORIGIN)
+    with_metadata(tmp_path / "m", weights.arrays, json.dumps(about(weights, options=options)))
+    assert refusal(tmp_path / "m") == f"{tmp_path}/m: its metadata does not describe a network; {AGAIN}"
 
 
 def test_equal_weights_give_equal_bytes_in_every_process(path: Path) -> None:

@@ -1,13 +1,16 @@
 """The engine at the speed of the arithmetic: the same training through the kernels."""
 
+import math
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from attention.dataset import Examples
 from attention.kernel_cache import compiling
-from attention.kernels import KERNELS, attention_matrix, train_steps
+from attention.kernels import KERNELS, Kernel, attention_matrix, train_steps
 from attention.params import TrainParams
-from attention.weights import Weights
+from attention.weights import Weights, array_shapes
 
 
 class CompiledEngine:
@@ -17,8 +20,9 @@ class CompiledEngine:
 
     def __init__(self, weights: Weights, params: TrainParams) -> None:
         self._initial = weights
-        self._kernel = KERNELS[weights.function]()
-        self._parameters = np.concatenate([array.ravel() for array in weights.arrays.values()])
+        self._kernel = kernel_of(weights)
+        self._shapes = array_shapes(weights)
+        self._parameters = np.concatenate([weights.arrays[name].ravel() for name in self._shapes])
         self._means = np.zeros_like(self._parameters), np.zeros_like(self._parameters)
         self._powers = np.ones(2)
         self._options = params.batch_size, params.learning_rate
@@ -32,18 +36,28 @@ class CompiledEngine:
 
     def weights(self) -> Weights:
         """Return a copy of the weights as they are now."""
-        ends = np.cumsum([array.size for array in self._initial.arrays.values()])
+        ends = np.cumsum([math.prod(shape) for shape in self._shapes.values()])
         parts = np.split(self._parameters.copy(), ends[:-1])
-        shapes = {name: array.shape for name, array in self._initial.arrays.items()}
         return self._initial.with_arrays(
-            {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+            {name: part.reshape(shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)}
         )
 
 
 def compiled_attention(weights: Weights) -> NDArray[np.float32]:
     """Return the attention (n_contexts, seq_len) of a network whose function has a kernel."""
     attention = np.empty((weights.n_contexts, weights.seq_len), np.float32)
-    parameters = np.concatenate([a.ravel() for name, a in weights.arrays.items() if name.startswith("attention.")])
+    parameters = np.concatenate([weights.arrays[name].ravel() for name in array_shapes(weights)])
     with compiling():
-        attention_matrix(KERNELS[weights.function](), parameters, attention)
+        attention_matrix(kernel_of(weights), parameters, attention)
     return attention
+
+
+def kernel_of(weights: Weights) -> Kernel:
+    """Return the kernel of a network: the class of its function, with the fields that it has."""
+    kind = KERNELS[weights.function]
+    known: dict[str, Any] = {
+        name: value if isinstance(value, int) else np.float32(value) for name, value in weights.options.items()
+    }
+    known["n_contexts"] = weights.n_contexts
+    known["scratch"] = np.empty((weights.seq_len + 1) * known.get("width", 0), np.float32)
+    return kind(**{name: known[name] for name in kind._fields})

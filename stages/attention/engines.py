@@ -33,15 +33,15 @@ def choose_engine(engine: str, function: str) -> str:
     return "compiled" if ATTENTION_FUNCTIONS[function].has_kernel else "torch"
 
 
-def start_engine(weights: Weights, params: TrainParams) -> Engine:
-    """Return the engine that `train.engine` asks for, ready to train from these weights."""
+def start_engine(weights: Weights, params: TrainParams, seed: int) -> Engine:
+    """Return the engine that `train.engine` asks for, ready to train from these weights; the seed is that of noise."""
     if choose_engine(params.engine, weights.function) == "compiled":
         from attention.compiled_engine import CompiledEngine
 
         return CompiledEngine(weights, params)
     from attention.torch_engine import TorchEngine
 
-    return TorchEngine(weights, params)
+    return TorchEngine(weights, params, seed)
 
 
 def attention_of(weights: Weights) -> NDArray[np.float32]:

@@ -13,6 +13,10 @@ class ParamsError(AttentionError):
     """params.yaml does not say what it must."""
 
 
+class OptionError(AttentionError):
+    """An attention function is asked for with an option that it does not have, or of a value that it cannot take."""
+
+
 class DataError(AttentionError):
     """A data file is missing, damaged, or disagrees with the others."""
 

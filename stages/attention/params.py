@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from attention.errors import ParamsError, show_name, show_value
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.registry import OPTIONS, option_problems
 
 PARAMS_FILE = "params.yaml"
 _MISSING = object()
@@ -51,10 +52,25 @@ class DataParams(_Section):
         return value
 
 
+def _option(name: str) -> Any:
+    option = OPTIONS[name]
+    return Field(default=None, ge=option.low, le=option.high, description=f"null, or {option.allowed}")
+
+
 class ModelParams(_Section):
-    """Which attention function the network has."""
+    """Which attention function the network has, and its options: null stands for the function's own default."""
 
     attention: Annotated[str, Field(description="one of: " + ", ".join(ATTENTION_FUNCTIONS))]
+    temperature: float | None = _option("temperature")
+    width: int | None = _option("width")
+    heads: int | None = _option("heads")
+    window: int | None = _option("window")
+    beta: float | None = _option("beta")
+
+    @property
+    def options(self) -> dict[str, float | None]:
+        """All options by name, also those that the function does not have."""
+        return {name: getattr(self, name) for name in OPTIONS}
 
     @field_validator("attention")
     @classmethod
@@ -124,10 +140,24 @@ def load_params(path: str | Path = PARAMS_FILE) -> Params:
             f"`git checkout {path}` brings the default file back"
         )
     try:
-        return Params.model_validate(tree)
+        params = Params.model_validate(tree)
     except ValidationError as error:
         lines = dict.fromkeys(_describe(tree, problem) for problem in error.errors())
         raise ParamsError("\n".join(f"{path}: {line}" for line in lines)) from error
+    if disagreements := list(_disagreements(params)):
+        raise ParamsError("\n".join(f"{path}: {line}" for line in disagreements))
+    return params
+
+
+def _disagreements(params: Params) -> Iterator[str]:
+    """Yield a line for each value that another section rules out."""
+    name, options = params.model.attention, params.model.options
+    function = ATTENTION_FUNCTIONS[name]
+    for option, allowed in option_problems(function, options, params.data.seq_len).items():
+        got = options[option]
+        yield f"model.{option}: got {'null' if got is None else got}; allowed with {name}: {allowed}"
+    if params.train.engine == "compiled" and not function.has_kernel:
+        yield f"train.engine: got 'compiled'; allowed with {name}, which has no kernel: one of: auto, torch"
 
 
 def _describe_syntax(error: Exception) -> str:

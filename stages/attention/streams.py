@@ -18,6 +18,7 @@ Purpose = Literal[
     "attention weights",
     "linear weights",
     "shuffle",
+    "gumbel noise",
 ]
 
 

@@ -13,10 +13,11 @@ from attention.weights import Weights
 class TorchEngine:
     """`zero_grad`, `backward`, `step`, once a batch, by autograd: works for every function of the registry."""
 
-    def __init__(self, weights: Weights, params: TrainParams) -> None:
+    def __init__(self, weights: Weights, params: TrainParams, seed: int) -> None:
         torch.set_num_threads(1)  # the tensors are tiny, and a sum split over threads depends on their number
         self._initial = weights
-        self._network = AttentionNetwork.from_weights(weights)
+        self._network = AttentionNetwork.from_weights(weights, seed=seed)
+        self._network.train()
         self._optimizer = torch.optim.Adam(self._network.parameters(), lr=params.learning_rate)
         self._batch_size = params.batch_size
         self.rows_at_once = 512 * params.batch_size

@@ -41,14 +41,14 @@ def train(
         weights: the initial weights; its `origin` goes with the trained ones.
         table: the training examples.
         params: epochs, batch_size, learning_rate, shuffle, engine.
-        seed: what the shuffling is derived from.
+        seed: what the shuffling, and the noise of a stochastic function, are derived from.
         progress: told the number of steps just taken.
 
     Raises:
         TrainingError: the error is no longer a finite number.
 
     """
-    engine = start_engine(weights, params)
+    engine = start_engine(weights, params, seed)
     for epoch in range(params.epochs):
         squared_error = 0.0
         for block in _blocks(table, params, seed, epoch):

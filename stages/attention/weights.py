@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from attention.errors import ModelError, show_name
+from attention.errors import ModelError, OptionError, show_name
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.outputs import writing
+from attention.registry import Options, resolve_options
 from attention.streams import stream
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -31,6 +32,7 @@ class Weights:
         n_contexts, seq_len: its sizes.
         arrays: `attention.…` as the function's shapes say, `linear.weight` (1, seq_len), `linear.bias` (1,).
         origin: all that determines the numbers: parameters by dotted key, and data digests by file name.
+        options: every option of its function.
 
     """
 
@@ -39,6 +41,7 @@ class Weights:
     seq_len: int
     arrays: Arrays
     origin: Mapping[str, Any]
+    options: Options = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -51,21 +54,36 @@ class Weights:
 
 
 def draw_weights(
-    function: str, n_contexts: int, seq_len: int, seed: int, origin: Mapping[str, Any] | None = None
+    function: str,
+    n_contexts: int,
+    seq_len: int,
+    seed: int,
+    origin: Mapping[str, Any] | None = None,
+    options: Mapping[str, float | None] | None = None,
 ) -> Weights:
     """Draw initial weights with torch's distributions, from NumPy streams so that the bytes do not depend on the CPU.
 
-    Attention parameters are standard normal (as in nn.Embedding), the linear layer uniform in ±1/√seq_len (nn.Linear).
+    Attention parameters are standard normal (as in nn.Embedding) where the registry does not say otherwise, the linear
+    layer uniform in ±1/√seq_len (nn.Linear).
+
+    Raises:
+        OptionError: the function cannot have these options.
+
     """
+    entry = ATTENTION_FUNCTIONS[function]
+    resolved = resolve_options(entry, options or {}, seq_len)
     attention, linear = stream(seed, "attention weights"), stream(seed, "linear weights")
     bound = np.float32(1 / math.sqrt(seq_len))
-    arrays = {
-        f"attention.{name}": attention.standard_normal(shape).astype(np.float32)
-        for name, shape in ATTENTION_FUNCTIONS[function].shapes(n_contexts, seq_len).items()
-    }
+    arrays = {}
+    for name, shape in entry.shapes(n_contexts, seq_len, **resolved).items():
+        if name in entry.initial:
+            numbers = entry.initial[name](attention, shape, seq_len=seq_len, **resolved)
+        else:
+            numbers = attention.standard_normal(shape)
+        arrays[f"attention.{name}"] = numbers.astype(np.float32)
     for name, shape in _linear_shapes(seq_len).items():
         arrays[name] = (2 * linear.random(shape, dtype=np.float32) - 1) * bound
-    return Weights(function, n_contexts, seq_len, arrays, origin or {})
+    return Weights(function, n_contexts, seq_len, arrays, origin or {}, resolved)
 
 
 def save_weights(path: str | Path, weights: Weights) -> None:
@@ -77,6 +95,8 @@ def save_weights(path: str | Path, weights: Weights) -> None:
         "origin": weights.origin,
         "key": weights.key,
     }
+    if weights.options:
+        about["options"] = weights.options
     with writing(path) as beside:
         beside.write_bytes(save(weights.arrays, metadata={_METADATA: _canonical(about)}))
 
@@ -102,16 +122,16 @@ def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int |
         raise ModelError(f"{path}: has no {_METADATA!r} metadata, so it is not a network of this project; {_AGAIN}")
     try:
         about = json.loads(metadata)
-        weights = Weights(about["function"], about["n_contexts"], about["seq_len"], arrays, about["origin"])
+        n, s, options = about["n_contexts"], about["seq_len"], about.get("options", {})
+        weights = Weights(about["function"], n, s, arrays, about["origin"], options)
         if not type(weights.n_contexts) is type(weights.seq_len) is int:  # 7.0 and true would pass for 7 and 1
             raise TypeError
         function = ATTENTION_FUNCTIONS[weights.function]
+        if resolve_options(function, options, s) != options:
+            raise ValueError
         key_holds = about["key"] == weights.key
-        shapes = {
-            f"attention.{name}": shape for name, shape in function.shapes(weights.n_contexts, weights.seq_len).items()
-        }
-        shapes |= _linear_shapes(weights.seq_len)
-    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
+        shapes = array_shapes(weights)
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, OptionError) as error:
         raise ModelError(f"{path}: its metadata does not describe a network; {_AGAIN}") from error
     if not key_holds:
         raise ModelError(f"{path}: its experiment key does not belong to its parameters; {_AGAIN}")
@@ -131,6 +151,13 @@ def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int |
 
 
 _AGAIN = "`dvc repro -f train` writes it again"
+
+
+def array_shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
+    """Return the name and shape of every array, in the order of the registry, in which the kernels take them."""
+    function = ATTENTION_FUNCTIONS[weights.function]
+    attention = function.shapes(weights.n_contexts, weights.seq_len, **weights.options)
+    return {f"attention.{name}": shape for name, shape in attention.items()} | _linear_shapes(weights.seq_len)
 
 
 def _linear_shapes(seq_len: int) -> dict[str, tuple[int, ...]]:

@@ -41,8 +41,8 @@ def _template(weights: Weights) -> Path:
     zeros = weights.with_arrays({name: np.zeros_like(array) for name, array in weights.arrays.items()})
     determined_by = [
         *(importlib.metadata.version(package) for package in ("torch", "mlflow")),
-        *((Path(__file__).parents[1] / f"{module}.py").read_text() for module in ("functions", "model")),
-        repr((zeros.function, zeros.n_contexts, zeros.seq_len)),
+        *((Path(__file__).parents[1] / f"{module}.py").read_text() for module in ("functions", "model", "registry")),
+        repr((zeros.function, zeros.n_contexts, zeros.seq_len, sorted(zeros.options.items()))),
     ]
     name = hashlib.sha256("\0".join(determined_by).encode()).hexdigest()[:16]
     folder = cache_folder() / f"network-{name}"
