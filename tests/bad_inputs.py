@@ -30,6 +30,7 @@ from ruamel.yaml import YAML
 from safetensors.numpy import save
 
 from attention.params import known_keys
+from attention.registry import OPTIONS
 from attention.weights import load_weights
 
 Harm = Callable[[Path], object]  # does it to a file

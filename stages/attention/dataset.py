@@ -128,11 +128,8 @@ class ExampleTable:
 
     def __post_init__(self) -> None:
         file = self._file()
-        try:
-            found = file.schema_arrow
-            columns = [name for name in found.names if name.startswith("x_")]
-        except (UnicodeDecodeError, pa.ArrowException) as error:
-            raise _damaged(self.path) from error
+        found = file.schema_arrow
+        columns = [name for name in found.names if name.startswith("x_")]
         wanted = _schema(max(1, len(columns)))
         if not found.equals(wanted):
             pairs = zip_longest(map(_describe, found), map(_describe, wanted))
@@ -195,7 +192,7 @@ class ExampleTable:
             return pq.ParquetFile(self.path)
         except OSError as error:
             raise (_missing(self.path, error) if error.errno else _damaged(self.path)) from error
-        except pa.ArrowException as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:  # names of columns are read here too
             raise _damaged(self.path) from error
 
     def _check(self, block: Examples, first_row: int) -> None:
