@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from attention.stage import run_stage
 from attention.dataset import ExampleTable, read_truth
 from attention.engines import attention_of
 from attention.errors import DataError
 from attention.params import load_params
 from attention.prediction import baseline_mses, network_mse
 from attention.recovery import recovery, shares
-from attention.stage import run_stage
 from attention.tables import Metrics, number_rows, write_metrics, write_table
 from attention.tracking import continue_run, show_evaluation
 from attention.weights import load_weights
