@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from attention.stage import run_stage
 from attention.dataset import ExampleTable, read_truth
 from attention.engines import attention_of
+from attention.errors import DataError
 from attention.params import load_params
 from attention.prediction import baseline_mses, network_mse
 from attention.recovery import recovery, shares
-from attention.stage import run_stage
 from attention.tables import Metrics, number_rows, write_metrics, write_table
 from attention.tracking import continue_run, show_evaluation
 from attention.weights import load_weights
@@ -23,6 +24,11 @@ def main() -> str:
     params = load_params()
     truth = read_truth(DATA / "truth.csv")
     train, test = ExampleTable(DATA / "train.parquet", truth), ExampleTable(DATA / "test.parquet", truth)
+    if train.seq_len != test.seq_len:
+        raise DataError(
+            f"{train.path}: got {train.seq_len} positions; allowed: {test.seq_len}, as {test.path} has; "
+            "`dvc repro -f generate` writes both again"
+        )
     weights = load_weights(MODEL, n_contexts=len(truth), seq_len=test.seq_len)
     attention = attention_of(weights)
 

@@ -1,8 +1,8 @@
 """Generate the toy data set: a context decides which number of a sequence is the answer."""
 
+from attention.stage import run_stage
 from attention.dataset import draw_examples, draw_truth, write_examples, write_truth
 from attention.params import load_params
-from attention.stage import run_stage
 
 
 def main() -> str:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from attention.stage import run_stage
 from attention.figures import attention_figure, epoch_figure, growth_figure, mse_figure, save_figure
 from attention.outputs import keep_only
 from attention.params import load_params
 from attention.recovery import shares
-from attention.stage import run_stage
 from attention.tables import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS, read_grid, read_metrics
 from attention.tracking import continue_run, show_pictures
 from attention.weights import load_weights

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from attention.stage import run_stage
 from attention.dataset import ExampleTable, md5, read_truth
 from attention.engines import choose_engine
 from attention.functions import ATTENTION_FUNCTIONS
@@ -11,7 +12,6 @@ from attention.params import load_params
 from attention.progress import progress
 from attention.recovery import recovery
 from attention.registry import resolve_options
-from attention.stage import run_stage
 from attention.tables import ATTENTION_COLUMNS, HISTORY_COLUMNS, number_rows, write_table
 from attention.tracking import show_training, start_run
 from attention.training import train

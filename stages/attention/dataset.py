@@ -127,7 +127,8 @@ class ExampleTable:
     truth: Truth
 
     def __post_init__(self) -> None:
-        found = self._file().schema_arrow
+        file = self._file()
+        found = file.schema_arrow
         columns = [name for name in found.names if name.startswith("x_")]
         wanted = _schema(max(1, len(columns)))
         if not found.equals(wanted):
@@ -142,8 +143,11 @@ class ExampleTable:
             raise DataError(
                 f"{self.path}: got {len(columns)} positions, but the truth reads position {self.truth.max()}; {_AGAIN}"
             )
-        if not len(self):
+        if not file.metadata.num_rows:
             raise DataError(f"{self.path}: got no rows; allowed: at least one; {_AGAIN}")
+        groups = map(file.metadata.row_group, range(file.num_row_groups))
+        if file.metadata.num_rows != sum(group.num_rows for group in groups):
+            raise _damaged(self.path)
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -175,6 +179,8 @@ class ExampleTable:
                 columns = file.read_row_group(group, use_threads=False).columns
             except (OSError, pa.ArrowException) as error:
                 raise _damaged(self.path) from error
+            if {len(column) for column in columns} != {file.metadata.row_group(group).num_rows}:
+                raise _damaged(self.path)
             *inputs, contexts, targets = (column.to_numpy() for column in columns)
             part = Examples(np.stack(inputs, axis=1), contexts, targets)
             self._check(part, first_row)
@@ -186,7 +192,7 @@ class ExampleTable:
             return pq.ParquetFile(self.path)
         except OSError as error:
             raise (_missing(self.path, error) if error.errno else _damaged(self.path)) from error
-        except pa.ArrowException as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:  # names of columns are read here too
             raise _damaged(self.path) from error
 
     def _check(self, block: Examples, first_row: int) -> None:

@@ -105,7 +105,7 @@ def read_metrics(path: str | Path, *needed: str) -> dict[str, float]:
         value = metrics.get(name)
         if not isinstance(value, float) or not math.isfinite(value):
             raise DataError(
-                f"{path}: {show_name(name)}: got {show_value(value)}; allowed: a number; "
+                f"{path}: {show_name(name or 'all of it')}: got {show_value(value)}; allowed: a number; "
                 f"`dvc repro -f {stage}` writes it again"
             )
     return metrics

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from attention.errors import ModelError, OptionError
+from attention.errors import ModelError, OptionError, show_name
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.outputs import writing
 from attention.registry import Options, resolve_options
@@ -136,7 +136,7 @@ def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int |
     if not key_holds:
         raise ModelError(f"{path}: its experiment key does not belong to its parameters; {_AGAIN}")
     if {name: array.shape for name, array in arrays.items()} != shapes:
-        found = {name: array.shape for name, array in sorted(arrays.items())}
+        found = show_name({name: array.shape for name, array in sorted(arrays.items())}, 300)
         raise ModelError(f"{path}: got arrays {found}; allowed for {weights.function}: {shapes}; {_AGAIN}")
     for name, array in arrays.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():

@@ -56,16 +56,17 @@ class Run:
 
     _client: MlflowClient
     _experiment_id: str
-    _id: str
     _name: str
 
     def __init__(self, tracking: TrackingParams, weights: Weights, *stages: str) -> None:
         self.lost = False
+        self._id = ""  # none yet
         self._may_refuse = tracking.required
         self._showing = stages
         self._weights = weights
         self._stages: list[str] = []  # that have shown all they have, in this run
         self._finished = False
+        self._has_error = False
         self._logged: set[tuple[str, int]] = set()  # metrics by name and step
         self._shown: set[str] = set()  # data sets by digest, artifacts by path, networks
         self._metrics: list[Metric] = []  # not sent yet
@@ -127,6 +128,8 @@ class Run:
         """Mark as killed the runs whose process ended, by kill -9 say, without a chance to do so."""
         left = self._client.search_runs([self._experiment_id], "attributes.status = 'RUNNING'")
         for run in filter(is_dead, left):
+            if run.info.run_id == self._id:
+                continue  # taken up: it will be finished
             self._client.set_tag(run.info.run_id, "error", "the process is gone")
             self._client.set_terminated(run.info.run_id, "KILLED")
 
@@ -207,11 +210,15 @@ class Run:
         self._flush()
         self._stages = list(dict.fromkeys([*self._stages, *self._showing]))
         self._client.set_tag(self._id, STAGES, ",".join(self._stages))
+        if self._has_error:
+            self._client.delete_tag(self._id, "error")
         self._client.set_terminated(self._id, "FINISHED")
 
     @_soft
     def abort(self, error: BaseException) -> None:
         """Mark the run as killed or failed, and say by what."""
+        if not self._id:
+            return
         self._flush()
         killed = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if killed else without_secrets(f"{type(error).__name__}: {error}")
@@ -238,6 +245,9 @@ class Run:
     def _take_up(self, run: MlflowRun) -> None:
         self._id, self._name, self._stages = run.info.run_id, str(run.info.run_name), _stages(run)
         self._finished = run.info.status == "FINISHED"
+        self._has_error = "error" in run.data.tags  # of an earlier attempt at a later stage
+        if run.info.status == "RUNNING":
+            self._client.set_tag(self._id, PROCESS, _process())
         for name in run.data.metrics:
             if name.startswith("train/"):  # all others have one value
                 self._logged |= {(name, metric.step) for metric in self._client.get_metric_history(self._id, name)}
@@ -269,8 +279,8 @@ def start_run(tracking: TrackingParams, weights: Weights) -> Iterator[Run]:
     """Record a training in a run of its own; the run ends as the block does."""
     run = Run(tracking, weights, "train")
     run.mark_dead_runs()
-    run.start()
     with _ending(run):
+        run.start()
         yield run
 
 
@@ -286,8 +296,9 @@ def continue_run(tracking: TrackingParams, weights: Weights, metrics: Path, *sta
 
     """
     run = Run(tracking, weights, *stages)
-    run.find(md5(metrics))
     with _ending(run):
+        run.find(md5(metrics))
+        run.mark_dead_runs()
         yield run
 
 
@@ -306,10 +317,9 @@ def _name(weights: Weights) -> str:
 
 
 def _tags(weights: Weights) -> dict[str, str]:
-    me = psutil.Process()
     tags = {
         KEY: weights.key,
-        PROCESS: f"{platform.node()} {me.pid} {me.create_time()}",
+        PROCESS: _process(),
         "mlflow.user": getpass.getuser(),
         "mlflow.source.name": f"stages/{Path(sys.argv[0]).name}",
         "mlflow.source.type": "LOCAL",
@@ -322,6 +332,11 @@ def _tags(weights: Weights) -> dict[str, str]:
         tags["mlflow.source.git.commit"] = git(Path(), "rev-parse", "HEAD")
         tags["git.dirty"] = json.dumps(bool(code_patch(Path())))
     return tags
+
+
+def _process() -> str:
+    me = psutil.Process()
+    return f"{platform.node()} {me.pid} {me.create_time()}"
 
 
 def _stages(run: MlflowRun) -> list[str]:
