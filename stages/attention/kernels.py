@@ -117,7 +117,7 @@ class Sparsemax(NamedTuple):
                 if a[j] > threshold:
                     total += a[j]
                     count += 1
-            if count == size:
+            if count >= size:  # rounding can bring back a score that equals t: going on would never end
                 break
             size = count
             threshold = (total - _f32(1)) / _f32(count)
