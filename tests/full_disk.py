@@ -93,10 +93,9 @@ def store_elsewhere(project: Path, folder: Path) -> Iterator[tuple[str, str]]:
     small = small_disk(project, folder)
     wanted = contents(Path())
     for name in ("there.db", "new.db"):
-        for how, end in harms(small):
-            os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{small}/{name}"
+        for how, disk in harms(small):
+            os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{disk}/{name}"
             status, lines, warnings = run("train")
-            end()
             wrong = [] if contents(Path()) == wanted else ["other bytes"]
             if (status, lines, warnings) != (0, [], 1):
                 wrong.append(f"status {status}, {lines}, {warnings} warnings")
@@ -108,11 +107,10 @@ def cache_elsewhere(project: Path, folder: Path) -> Iterator[tuple[str, str]]:
     """Train where the folder for compiled code is on a disk that is full or read-only."""
     small = small_disk(project, folder)
     wanted = contents(Path())
-    for how, end in harms(small):
-        environment = os.environ | {"XDG_CACHE_HOME": str(small), "PYTHONWARNINGS": "ignore"}
+    for how, disk in harms(small):
+        environment = os.environ | {"XDG_CACHE_HOME": str(disk), "PYTHONWARNINGS": "ignore"}
         command = [sys.executable, "stages/train.py"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        end()
         wrong = [] if contents(Path()) == wanted else ["other bytes"]
         said = [line for line in done.stderr.splitlines() if not line.startswith(WARNING)]
         if done.returncode or said:
@@ -131,12 +129,16 @@ def small_disk(project: Path, folder: Path) -> Path:
     return small
 
 
-def harms(small: Path) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Do each harm to a disk, and give its name and what undoes it."""
+def harms(small: Path) -> Iterator[tuple[str, Path]]:
+    """Give the disk, full, and the same once more, with room but read-only."""
     fill(small, 0)
-    yield "full", (small / "filler").unlink
-    mount("-o", "remount,ro", small)
-    yield "read-only", partial(mount, "-o", "remount,rw", small)
+    yield "full", small
+    (small / "filler").unlink()
+    view = small.with_name(f"view {len(list(small.parent.iterdir()))}")
+    view.mkdir()
+    mount("--bind", small, view)  # to mount the disk itself read-only, nobody might have a file of it open
+    mount("-o", "remount,bind,ro", view)
+    yield "read-only", view
 
 
 def read_only(project: Path, folder: Path) -> Iterator[tuple[str, str]]:
@@ -179,7 +181,12 @@ if __name__ == "__main__":
     sys.dont_write_bytecode = True
     project, folder = (Path(argument).resolve() for argument in sys.argv[1:3])
     rooms = [int(argument) for argument in sys.argv[3:]]
-    ordeals = [partial(full_disk, rooms=rooms or [0]), read_only, store_elsewhere, *[cache_elsewhere] * bool(rooms)]
+    ordeals: list[Callable[[Path, Path], Iterator[tuple[str, str]]]] = [
+        partial(full_disk, rooms=rooms or [0]),
+        read_only,
+        store_elsewhere,
+        *[cache_elsewhere] * bool(rooms),
+    ]
     attempts: dict[str, str] = {}
     for number, ordeal in enumerate(ordeals):
         place = folder / str(number)
