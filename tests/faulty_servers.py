@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
@@ -103,12 +104,36 @@ def dripping_server() -> Iterator[str]:
         yield uri
 
 
+@contextmanager
+def no_database() -> Iterator[str]:
+    """The store is a SQLite file that is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "store.db"
+        path.write_text("no database " * 1000)
+        yield f"sqlite:///{path}"
+
+
+@contextmanager
+def no_driver() -> Iterator[str]:
+    """The store is a database that nobody here can speak to."""
+    yield f"postgresql://{USER}:{PASSWORD}@127.0.0.1:1/runs"
+
+
+@contextmanager
+def no_such_store() -> Iterator[str]:
+    """The store is of a kind that MLflow does not know."""
+    yield f"nonesuch://{USER}:{PASSWORD}@127.0.0.1/runs"
+
+
 FAULTS = {
     "refuses": closed_port,
     "accepts and never answers": silent_server,
     "answers 500 to everything": broken_server,
     "is well but its database is not": server_without_database,
     "answers a byte now and then": dripping_server,
+    "is a file that is no database": no_database,
+    "is a database without a driver": no_driver,
+    "is of an unknown kind": no_such_store,
 }
 
 
