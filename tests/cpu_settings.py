@@ -83,7 +83,7 @@ def c_library_without() -> str:
     return "glibc.cpu.hwcaps=-AVX,-AVX2,-FMA,-FMA4,-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ,-AVX512CD,-ERMS"
 
 
-def small_configurations() -> Configurations:
+def small_configurations() -> dict[str, Any]:
     """Return each function that has a kernel, on small data; pictures do not know functions: they are drawn of one."""
     return {
         f"{function}, {name}": configuration(function, values, *STAGES[: None if function == first else -1])
@@ -94,16 +94,19 @@ def small_configurations() -> Configurations:
     }
 
 
-def full_configurations() -> Configurations:
-    """Return each function that has a kernel with all pictures: small, the article's sizes, and several blocks."""
+def full_configurations() -> dict[str, Any]:
+    """Return each function that has a kernel: small, the article's sizes, several blocks; every kind of picture."""
     sizes = {
         "few contexts": SMALL,
         "many contexts": {**SMALL, **MANY},
         "the article's": {},
         "70,001 rows": {"data.n_train": 70_001, "train.epochs": 2, "train.shuffle": True},
     }
-    return {
-        f"{function}, {name}": configuration(function, values, *STAGES)
+    return small_configurations() | {
+        f"{function}, {name}": configuration(
+            function, values, *STAGES[: None if function == first or name == "the article's" else -1]
+        )
+        for first in _with_kernel()[:1]
         for function in _with_kernel()
         for name, values in sizes.items()
     }

@@ -118,11 +118,11 @@ def statuses(project: Project) -> list[str]:
     return [str(run.info.status) for run in recorded_runs(open_store(f"sqlite:///{store}"))]
 
 
-def prepare(finished: Project, folder: Path) -> tuple[Project, dict[str, bytes]]:
+def prepare(finished: Project, folder: Path, n_train: int = 211) -> tuple[Project, dict[str, bytes]]:
     """Make a copy of a finished project and run all of it with another seed; return it with its earlier outputs."""
     project = finished.copy(folder, ".dvc")
     earlier = project.outputs()
-    project.set_params({"seed": 5})
+    project.set_params({"seed": 5, "data.n_train": n_train})
     code = "import runpy, sys; sys.path[0] = 'stages'; [runpy.run_path(s, run_name='__main__') for s in sys.argv[1:]]"
     project.run("python", "-c", code, *(f"stages/{stage}.py" for stage in STAGES), PYTHONWARNINGS="ignore")
     return project, earlier

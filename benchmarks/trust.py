@@ -1,0 +1,359 @@
+"""Show what the results withstand: python benchmarks/trust.py [cpu torch tracker kills input disk race].
+
+Everything that tests/ tries in short, at full size: other processors, trackers that fail, kills, wrong input, full
+disks, many processes at once. Parts that are not named keep their rows. All of it takes about an hour on two cores.
+"""
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from report import RESULTS, write_report
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "stages")]
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+import bad_inputs  # noqa: E402
+import cpu_settings  # noqa: E402
+import faulty_servers  # noqa: E402
+import full_disk  # noqa: E402
+import killing  # noqa: E402
+from conftest import Project, clean_environment, open_store, recorded_runs, small_project  # noqa: E402
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+Row = dict[str, str]
+STAGES = ("generate", "train", "evaluate", "plot")
+QUIET = {"PYTHONWARNINGS": "ignore"}
+ROUNDS = 3  # of which the median counts
+KILLS, INTERRUPTS, REPRO_KILLS = 10, 2, 12
+PROCESSES = 40  # wrong inputs that are tried as processes of their own
+FUZZ_EXAMPLES = 500
+
+
+def main() -> None:
+    """Try the parts named, or all; write benchmarks/results/trust.{csv,md}."""
+    parts = {
+        "cpu": cpu,
+        "torch": torch_engine,
+        "tracker": tracker,
+        "kills": kills,
+        "input": wrong_input,
+        "disk": disk,
+        "race": race,
+    }
+    chosen = sys.argv[1:] or list(parts)
+    rows: dict[str, list[Row]] = {}
+    if (RESULTS / "trust.csv").exists():
+        with (RESULTS / "trust.csv").open(newline="") as file:
+            for old in csv.DictReader(file):
+                rows.setdefault(old["part"], []).append(old)
+    with tempfile.TemporaryDirectory() as folder:
+        finished = small_project(Path(folder) / "finished")
+        finished.run("dvc", "repro", "--quiet")
+        finished.commit("results")
+        for part in chosen:
+            place = Path(folder) / part
+            place.mkdir()
+            rows[part] = []
+            for tried, often, result in parts[part](finished, place):
+                print(f"{part}: {tried} | {often} | {result}", flush=True)
+                rows[part].append({"part": part, "what was tried": tried, "how often": often, "result": result})
+    ordered = [row for part in parts for row in rows.get(part, [])]
+    write_report("trust", ordered, "What was tried against the results, and how often they gave way")
+
+
+Told = Iterator[tuple[str, str, str]]
+
+
+def cpu(_: Project, place: Path) -> Told:
+    """Every function with a kernel, as other processors and other numbers of threads would run it."""
+    configurations = cpu_settings.full_configurations()
+    reference, plain = None, {}
+    for name, setting in cpu_settings.settings().items():
+        folder = place / name.replace("/", " ")
+        folder.mkdir()
+        digests, witness = cpu_settings.run_pipelines(folder, configurations, setting.environment)
+        if reference is None:
+            reference, plain = digests, witness
+        different = cpu_settings.differences(reference, digests)
+        result = f"{len(different)} differ: {'; '.join(different[:3])}" if different else "the same bytes"
+        if setting.shown_by and witness[setting.shown_by] == plain[setting.shown_by]:
+            result += f" (as it is here anyway: {witness[setting.shown_by][:40]})"
+        yield name, f"{sum(map(len, digests.values()))} files of {len(digests)} pipelines", result
+
+
+def torch_engine(_: Project, place: Path) -> Told:
+    """The engine that does not promise its bytes: by how much they differ."""
+    for function in cpu_settings.ATTENTION_FUNCTIONS:
+        found: dict[str, tuple[float, list[float]]] = {}
+        digests = set()
+        for level in ("default", "avx2", "avx512"):
+            folder = place / f"{function} {level}"
+            folder.mkdir()
+            wanted = {"one": cpu_settings.configuration(function, {}, *STAGES[:3], engine="torch")}
+            told, _ = cpu_settings.run_pipelines(folder, wanted, {"ATEN_CPU_CAPABILITY": level})
+            digests.add(told["one"]["data/train/model.safetensors"])
+            data = folder / "project/data"
+            with (data / "evaluate/attention.csv").open(newline="") as file:
+                attention = [float(row["attention"]) for row in csv.DictReader(file)]
+            found[level] = json.loads((data / "evaluate/metrics.json").read_text())["mse"], attention
+        (mse, attention), *others = found.values()
+        mse_change = max(abs(other - mse) / mse for other, _ in others)
+        most = max(abs(a - b) for _, other in others for a, b in zip(attention, other, strict=True))
+        result = "the same bytes" if len(digests) == 1 else f"MSE by {mse_change:.1e} of it, attention by {most:.1e}"
+        yield f"engine: torch, {function}: ATEN default, avx2, avx512", "3 trainings", result
+
+
+def tracker(finished: Project, place: Path) -> Told:
+    """Trackers that fail: what is lost, and how much longer the pipeline takes."""
+    works: Callable[[], nullcontext[str]] = lambda: nullcontext("")  # noqa: E731 - its own SQLite store
+    ways = {"works": works, **faulty_servers.FAULTS}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    wrong: dict[str, list[str]] = {name: [] for name in ways}
+    for number in range(ROUNDS):
+        for name, start in ways.items():
+            project = fresh(finished, place / f"{name} {number}")
+            with start() as uri:
+                environment = {"MLFLOW_TRACKING_URI": uri} if uri else {}
+                started = time.perf_counter()
+                said = [project.attempt("python", f"stages/{stage}.py", **QUIET, **environment) for stage in STAGES]
+                seconds[name].append(time.perf_counter() - started)
+            warnings = [line for done in said for line in done.stderr.splitlines()]
+            statuses = [done.returncode for done in said]
+            wrong[name] += [f"statuses {statuses}"] * (statuses != [0] * len(STAGES))
+            wrong[name] += ["other bytes"] * (project.outputs() != finished.outputs())
+            wrong[name] += [f"said {warnings}"] * (len(warnings) != (0 if name == "works" else 3))
+            wrong[name] += ["the password is told"] * bool(says_password(project.root))
+            shutil.rmtree(project.root)
+    normal = statistics.median(seconds["works"])
+    for name, times in seconds.items():
+        if name != "works":
+            delay = statistics.median(times) - normal
+            ended = "; ".join(wrong[name]) or "all outputs, the same bytes; a warning a stage"
+            yield f"a tracker that {name}", f"{ROUNDS} pipelines", f"{ended}; {delay:+.1f} s"
+    yield from gone_in_the_middle(finished, place)
+
+
+def gone_in_the_middle(finished: Project, place: Path) -> Told:
+    """Kill, or stop, a real MLflow server while a training reports to it."""
+    slow = {"train.engine": "torch", "train.epochs": 60}
+    seconds: dict[str, list[float]] = {"stays": [], "is killed": [], "stops to answer": []}
+    wrong: dict[str, list[str]] = {name: [] for name in seconds}
+    wanted: dict[str, bytes] = {}
+    for number in range(ROUNDS):
+        for name in seconds:
+            folder = place / f"{name} {number}"
+            folder.mkdir()
+            project = fresh(finished, folder / "project")
+            project.set_params(slow)
+            with faulty_servers.mlflow_server(folder) as (uri, group):
+                started = time.perf_counter()
+                said = []
+                for stage in STAGES:
+                    with (project.root / "said.txt").open("w") as file:
+                        process = subprocess.Popen(
+                            ["python", f"stages/{stage}.py"],
+                            cwd=project.root,
+                            env=clean_environment(MLFLOW_TRACKING_URI=uri, **QUIET),
+                            stdout=file,
+                            stderr=subprocess.STDOUT,
+                        )
+                    try:
+                        while stage == "train" and name != "stays" and process.poll() is None:
+                            if "epoch 9" in (project.root / "said.txt").read_text():
+                                os.killpg(group, signal.SIGKILL if name == "is killed" else signal.SIGSTOP)
+                                break
+                            time.sleep(0.02)
+                        wrong[name] += [f"{stage}: status {process.returncode}"] * (process.wait() != 0)
+                    finally:
+                        process.kill()
+                        process.wait()
+                    said += (project.root / "said.txt").read_text().splitlines()
+                seconds[name].append(time.perf_counter() - started)
+            wanted = wanted or project.outputs()
+            wrong[name] += ["other bytes"] * (project.outputs() != wanted)
+            warnings = [line for line in said if line.startswith("warning: MLflow")]
+            wrong[name] += [f"said {warnings}"] * (len(warnings) != (0 if name == "stays" else 3))
+            wrong[name] += ["a traceback"] * any("Traceback" in line for line in said)
+            wrong[name] += ["the password is told"] * bool(says_password(folder))
+            shutil.rmtree(folder)
+    for name, times in seconds.items():
+        delay = statistics.median(times) - statistics.median(seconds["stays"])
+        ended = "; ".join(wrong[name]) or "all outputs, the same bytes"
+        yield f"an MLflow server that {name} in the middle", f"{ROUNDS} pipelines", f"{ended}; {delay:+.1f} s"
+
+
+def kills(finished: Project, place: Path) -> Told:
+    """kill -9 and interrupts at random moments, of every stage and of `dvc repro`."""
+    project, earlier = killing.prepare(finished, place / "project", n_train=200_000)
+    for stage in STAGES:
+        for number, times in {signal.SIGKILL: KILLS, signal.SIGINT: INTERRUPTS, signal.SIGTERM: INTERRUPTS}.items():
+            seen, wrong = killing.ordeal(project, stage, earlier, number, times, seed=7, took=3.0)
+            ended = sum(killing_.status == 0 for killing_ in seen)
+            done = f", of which {ended} after its end" if ended else ""
+            statuses = sorted({killing_.status for killing_ in seen} - {0, -number, 130, -signal.SIGINT})
+            wrong += [f"status {status}" for status in statuses]
+            result = "; ".join(dict.fromkeys(wrong)) or "no byte lost or changed, none half-written, no run RUNNING"
+            yield f"{number.name} at a random moment of {stage}", f"{times}{done}", result
+    yield from kills_of_repro(finished, place)
+
+
+def kills_of_repro(finished: Project, place: Path) -> Told:
+    """kill -9 of DVC and of the stage that it runs, then `dvc repro` again."""
+    project = finished.copy(place / "repro")
+    command = ["dvc", "repro", "--quiet", "--no-run-cache"]
+    wanted, took = [project.outputs()], 0.0
+    project.set_params({"seed": 5})
+    started = time.monotonic()
+    project.run(*command, **QUIET)
+    took = time.monotonic() - started
+    wanted.append(project.outputs())
+    wrong: list[str] = []
+    chosen = random.Random(7)  # noqa: S311
+    for number in range(REPRO_KILLS):
+        now = wanted[number % 2]
+        project.set_params({"seed": (0, 5)[number % 2]})
+        allowed = {name: (None, wanted[0].get(name), wanted[1].get(name)) for name in now}
+        moment = took * chosen.random()
+        killed = killing.end_at_random(project, command, signal.SIGKILL, moment, allowed)
+        wrong += [f"{name} was half-written" for name in killed.torn]
+        done = project.attempt(*command, **QUIET)
+        wrong += [f"dvc repro again: {done.stderr.strip().splitlines()[-1:]}"] * (done.returncode != 0)
+        wrong += [f"{name} is not the same" for name, data in now.items() if project.outputs().get(name) != data]
+        wrong += ["a run is left RUNNING"] * ("RUNNING" in killing.statuses(project))
+        wrong += [f"git shows {name}" for name in killing.untracked(project)]
+    status = project.run("dvc", "status", "--json").stdout.strip()
+    wrong += [f"dvc status says {status[:80]}"] * (status != "{}")
+    result = "; ".join(dict.fromkeys(wrong)) or "after `dvc repro`: no byte lost or changed, no run RUNNING"
+    yield "SIGKILL at a random moment of `dvc repro`", str(REPRO_KILLS), result
+
+
+def wrong_input(finished: Project, place: Path) -> Told:
+    """Every kind of wrong input, and a fuzz of every reader."""
+    every = bad_inputs.wrong_inputs()
+    script, environment = str(ROOT / "tests/bad_inputs.py"), {"PYTHONPATH": str(finished.root / "stages"), **QUIET}
+    told = json.loads(finished.run("python", script, str(finished.root), **environment).stdout)
+    yield "wrong input, told in one line", f"{len(every)} kinds", verdicts(told)
+    told = {}
+    for name in list(every)[:: max(1, len(every) // PROCESSES)]:
+        project = Project(place / "project")
+        bad_inputs.do_harm(every[name], finished.root, project.root)
+        before = bad_inputs.outputs(project.root)
+        done = project.attempt(
+            *("python", f"stages/{every[name].stage}.py"), MLFLOW_TRACKING_URI=f"sqlite:///{place}/store.db", **QUIET
+        )
+        changed = bad_inputs.outputs(project.root) != before
+        told[name] = bad_inputs.report(done.returncode, done.stdout + done.stderr, changed=changed)
+        shutil.rmtree(project.root)
+    yield "the same, each a process of its own", f"{len(told)} kinds", verdicts(told)
+    fuzz = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "2", "--dist", "load", "tests/test_fuzz.py"],
+        cwd=ROOT,
+        env=clean_environment(FUZZ_EXAMPLES=str(FUZZ_EXAMPLES)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = fuzz.stdout.strip().splitlines()[-1]
+    said = "only messages for users came out" if fuzz.returncode == 0 else last
+    yield "any bytes, and harm done to whole files", f"{last.split()[0]} × {FUZZ_EXAMPLES} examples", said
+
+
+def verdicts(told: dict[str, dict[str, object]]) -> str:
+    """Say what is wrong with answers to wrong input."""
+    wrong = [f"{name}: {found}" for name, result in told.items() if (found := bad_inputs.verdict(result))]
+    return "; ".join(wrong) or "one clear line each, status 1, no traceback, outputs untouched"
+
+
+def disk(finished: Project, place: Path) -> Told:
+    """A disk with little room, and a checkout, a store and a cache that cannot be written."""
+    apart = full_disk.namespace()
+    if not apart:
+        yield "a full disk, a read-only checkout", "0", "not tried: mounting is not permitted here"
+        return
+    rooms = [str(room) for room in (0, 4, 8, 16, 32, 64, 128)]
+    script = str(ROOT / "tests/full_disk.py")
+    done = finished.run(*apart, sys.executable, script, str(finished.root), str(place), *rooms, **QUIET)
+    attempts = json.loads(done.stdout)
+    for kind, chosen in {
+        "a disk with 0 to 128 kB left": [name for name in attempts if "kB left" in name],
+        "a read-only checkout": [name for name in attempts if "read-only: " in name and ", store" not in name],
+        "a store or a cache, full or read-only": [n for n in attempts if ", store" in n or ", cache" in n],
+    }.items():
+        wrong = [f"{name}: {attempts[name]}" for name in chosen if attempts[name]]
+        fine = "a warning at most, the same bytes" if "store" in kind else "the outputs or one line, nothing corrupt"
+        yield kind, f"{len(chosen)} stages", "; ".join(wrong) or fine
+
+
+def race(finished: Project, place: Path) -> Told:
+    """Many trainings that start at once on a store that does not exist."""
+    for count in (8, 32):
+        copies = [finished.copy(place / str(count) / str(seed), ".git", ".dvc") for seed in range(count)]
+        for seed, project in enumerate(copies):
+            project.set_params({"seed": seed})
+        store = f"sqlite:///{place}/{count}/store.db"
+        started, processes = time.perf_counter(), []
+        for project in copies:
+            with (project.root / "said.txt").open("w") as said:
+                environment = clean_environment(MLFLOW_TRACKING_URI=store, **QUIET)
+                command = ["python", "stages/train.py"]
+                processes.append(
+                    subprocess.Popen(command, cwd=project.root, env=environment, stdout=said, stderr=subprocess.STDOUT)
+                )
+        statuses = [process.wait() for process in processes]
+        took = time.perf_counter() - started
+        wrong = [f"{sum(map(bool, statuses))} failed"] * any(statuses)
+        warned = sum("warning: MLflow" in (project.root / "said.txt").read_text() for project in copies)
+        wrong += [f"{warned} lost their store"] * bool(warned)
+        client = open_store(store)
+        runs = recorded_runs(client)
+        whole = sum(is_whole(client, run, copies) for run in runs)
+        wrong += [f"{whole} of {len(runs)} runs are whole"] * (not whole == len(runs) == count)
+        result = "; ".join(wrong) or "all FINISHED, with every metric at every step"
+        yield f"{count} trainings at once on no store", f"{count} processes", f"{result}; {took:.0f} s"
+
+
+def is_whole(client: "MlflowClient", run: "Run", copies: list[Project]) -> bool:
+    """Whether a run is finished and has every number of its history."""
+    project = copies[int(run.data.params["seed"])]
+    with (project.root / "data/train/history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name in rows[0].keys() - {"epoch"}:
+        tracked = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, f"train/{name}")]
+        if tracked != [(int(row["epoch"]), float(row[name])) for row in rows]:
+            return False
+    return bool(run.info.status == "FINISHED")
+
+
+def fresh(finished: Project, folder: Path) -> Project:
+    """Return a copy in which nothing has run."""
+    project = finished.copy(folder, ".git", ".dvc")
+    for stage in STAGES:
+        shutil.rmtree(project.root / "data" / stage)
+    return project
+
+
+def says_password(folder: Path) -> list[str]:
+    """Return the files that hold the password of the tracking URI."""
+    secret = faulty_servers.PASSWORD.encode()
+    return [str(path) for path in folder.rglob("*") if path.is_file() and secret in path.read_bytes()]
+
+
+if __name__ == "__main__":
+    main()
