@@ -155,7 +155,7 @@ def _params() -> Iterator[tuple[str, Harm]]:
     }
     for key in known_keys():
         for name, value in values.items():
-            if value is not None or key.rpartition(".")[2] not in OPTIONS:
+            if name not in ("missing", "null") or key.rpartition(".")[2] not in OPTIONS:
                 yield f"{key}: {name}", _setting(key, value)
     for section in sorted({key.rpartition(".")[0] for key in known_keys()} - {""}):
         for name, value in {"missing": MISSING, "null": None, "a number": 7, "a list": [7], "empty": {}}.items():
@@ -168,6 +168,8 @@ def _params() -> Iterator[tuple[str, Harm]]:
         "data.n_contexts": [0, 1025, False],
         "data.true_attention": ["Random", [], [1, 2], [2, 6, 7], [2, 6, -1], [2, 6, 3.0], [2, 6, "3"], 5],
         "model.attention": ["embeding", "Embedding", "", 5, True],
+        "model.temperature": [0, 1001, "warm", True, 1.0],  # 1.0: embedding has none
+        "model.width": [0, 2.5, 8],
         "train.epochs": [0, 10_001, 2.5, "4"],
         "train.batch_size": [0, 65_537, True],
         "train.learning_rate": [0, -0.1, 11, float("nan"), float("inf"), "0.01", True],
