@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention.dataset import Examples
-from attention.kernel_cache import compiling
+from attention.kernel_cache import call_first
 from attention.kernels import KERNELS, Kernel, attention_matrix, train_steps
 from attention.params import TrainParams
 from attention.weights import Weights, array_shapes
@@ -27,12 +27,13 @@ class CompiledEngine:
         self._powers = np.ones(2)
         self._options = params.batch_size, params.learning_rate
         nothing = Examples(np.empty((0, weights.seq_len), np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
-        with compiling():
-            self.train(nothing)
+        call_first(self.train, nothing)
 
     def train(self, examples: Examples) -> float:
         """Take one step a batch, in order; return the sum of the squared errors."""
-        return float(train_steps(self._kernel, self._parameters, *self._means, self._powers, *examples, *self._options))
+        # pyarrow's columns are read-only, a type of their own, for which all would be compiled once more
+        columns = (np.require(column, requirements=("C", "W")) for column in examples)
+        return float(train_steps(self._kernel, self._parameters, *self._means, self._powers, *columns, *self._options))
 
     def weights(self) -> Weights:
         """Return a copy of the weights as they are now."""
@@ -47,8 +48,7 @@ def compiled_attention(weights: Weights) -> NDArray[np.float32]:
     """Return the attention (n_contexts, seq_len) of a network whose function has a kernel."""
     attention = np.empty((weights.n_contexts, weights.seq_len), np.float32)
     parameters = np.concatenate([weights.arrays[name].ravel() for name in array_shapes(weights)])
-    with compiling():
-        attention_matrix(kernel_of(weights), parameters, attention)
+    call_first(attention_matrix, kernel_of(weights), parameters, attention)
     return attention
 
 

@@ -6,14 +6,18 @@ compile again. Here the module's content decides: the same code is the same cach
 
 import hashlib
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 from filelock import FileLock
 from numba.core.caching import UserProvidedCacheLocator
 
 from attention.cache import cache_folder
+
+T = TypeVar("T")
 
 
 class ContentLocator(UserProvidedCacheLocator):  # type: ignore[misc]
@@ -31,9 +35,14 @@ def use_content_cache() -> None:
     numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.{ContentLocator.__name__}"
 
 
-def compiling() -> FileLock:
-    """Return a lock to hold while kernels are compiled or loaded.
+def call_first(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function that may not be compiled yet, while nobody else compiles; it may be called more than once.
 
     Numba numbers its files by what it saw in the index; two processes that write at once could take the same number.
+    A cache that cannot be written costs the time that it would have saved: what was compiled is in memory by then.
     """
-    return FileLock(Path(numba.config.CACHE_DIR) / "compiling.lock")
+    with suppress(OSError), FileLock(Path(numba.config.CACHE_DIR) / "compiling.lock"):
+        return function(*arguments)
+    with suppress(OSError):  # the lock itself could not be written
+        return function(*arguments)
+    return function(*arguments)

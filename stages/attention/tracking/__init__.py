@@ -4,6 +4,7 @@ One run an experiment. `train` starts it; `evaluate` and `plot` find it again by
 metadata. A result never depends on MLflow: when it cannot be reached, one warning says so and the stage goes on.
 """
 
+import logging
 import os
 
 # Set before mlflow is imported; whoever sets them in the environment keeps their own value.
@@ -16,6 +17,9 @@ for _name, _value in {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the URL may have a password in it
 }.items():
     os.environ.setdefault(_name, _value)
+# A store that fails is told in one line of ours; without a handler of their own these would print tracebacks as well.
+for _name in ("mlflow", "sqlalchemy"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 from attention.tracking.run import Run, continue_run, start_run  # noqa: E402
 from attention.tracking.view import show_evaluation, show_pictures, show_training  # noqa: E402

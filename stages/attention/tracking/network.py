@@ -4,9 +4,11 @@ torch needs seconds to trace a graph, and the graph depends on the network's def
 once with zeros for weights and kept; each training then only puts its weights into a copy.
 """
 
+import errno
 import hashlib
 import importlib.metadata
 import json
+import os
 import shutil
 import uuid
 import warnings
@@ -23,6 +25,7 @@ from attention.cache import cache_folder
 from attention.weights import Weights
 
 GRAPH = Path("data/model.pt2")
+ROOM = 1 << 24  # bytes, many times what a graph takes
 
 
 def write_network(weights: Weights, folder: Path) -> None:
@@ -56,6 +59,8 @@ def _template(weights: Weights) -> Path:
 
 
 def _trace(weights: Weights, folder: Path) -> None:
+    if shutil.disk_usage(folder.parent).free < ROOM:  # torch's own writer ends the whole process when the disk is full
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     import mlflow.pytorch
     import torch
 
