@@ -76,7 +76,7 @@ def watch_parameters() -> set[str]:
     def watched(section: BaseModel, name: str) -> Any:
         schema = sys.modules[type(section).__module__]
         reader = sys._getframe(1)
-        while reader.f_code.co_filename == schema.__file__ and _is_property(section, reader.f_code.co_name):
+        while reader.f_code.co_filename == __file__ or _is_property(section, reader.f_code.co_name):
             reader = reader.f_back  # type: ignore[assignment]  # whoever asked the section for it
         if schema.__name__ == "attention.params" and reader.f_code.co_filename != schema.__file__:
             prefix = _prefixes(schema.Params)[type(section)]
