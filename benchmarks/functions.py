@@ -1,25 +1,26 @@
 """Compare the attention functions on the article's data: python benchmarks/functions.py [--seeds N] [--functions A B].
 
 A line a training goes to benchmarks/results/functions.csv as soon as it is done, and is not computed again: a run that
-was interrupted goes on. benchmarks/results/functions.md sums them up.
+was interrupted goes on. A function without kernel trains all of its missing seeds side by side (together.py): these
+agree with the pipeline's own training up to rounding. benchmarks/results/functions.md sums them up.
 """
 
 import argparse
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from itertools import product
 
 import numpy as np
 from tqdm import tqdm
 
-from attention.dataset import draw_examples, draw_truth
+from attention.dataset import Examples, Truth, draw_examples, draw_truth
 from attention.engines import attention_of, choose_engine, start_engine
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.params import load_params
+from attention.params import TrainParams, load_params
 from attention.recovery import recovery
-from attention.weights import draw_weights
+from attention.weights import Weights, draw_weights
 from report import RESULTS, write_markdown
+from together import TorchTogether
 
 TABLE = RESULTS / "functions.csv"
 COLUMNS = ("function", "seed", "mse", "normalized", "effective", "accuracy", "steps")
@@ -37,15 +38,20 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     done = list(read())
     known = {(row["function"], int(row["seed"])) for row in done}
-    missing = [pair for pair in product(asked.functions, range(asked.seeds)) if pair not in known]
+    jobs = []
+    for function in asked.functions:
+        missing = [seed for seed in range(asked.seeds) if (function, seed) not in known]
+        alone = ATTENTION_FUNCTIONS[function].has_kernel
+        jobs += [(function, seeds) for seeds in ([[seed] for seed in missing] if alone else [missing]) if seeds]
     with ProcessPoolExecutor(2) as pool, TABLE.open("a", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if not done:
             table.writeheader()
-        ending = as_completed([pool.submit(train, *pair) for pair in missing])
-        for future in tqdm(ending, total=len(missing), unit=" trainings", disable=None):
-            done.append(future.result())
-            table.writerow(done[-1])
+        ending = as_completed([pool.submit(train, *job) for job in jobs])
+        for future in tqdm(ending, total=len(jobs), unit=" jobs", disable=None):
+            rows = future.result()
+            done.extend(rows)
+            table.writerows(rows)
             file.flush()
     order = list(ATTENTION_FUNCTIONS)
     done.sort(key=lambda row: (order.index(row["function"]), int(row["seed"])))
@@ -68,28 +74,66 @@ def read() -> Iterator[Row]:
             yield from csv.DictReader(file)
 
 
-def train(function: str, seed: int) -> Row:
-    """Train as the pipeline does with this function and seed, and look at the test error on the way."""
+def train(function: str, seeds: Sequence[int]) -> list[Row]:
+    """Train as the pipeline does with this function and each of the seeds, and look at the test error on the way."""
     params = load_params()
-    truth = draw_truth(seed, params.data)
-    n_train, n_test, seq_len = params.data.n_train, params.data.n_test, params.data.seq_len
-    (train_data,) = draw_examples(seed, "train", n_train, truth, seq_len, block_rows=n_train)
-    (test,) = draw_examples(seed, "test", n_test, truth, seq_len, block_rows=n_test)
-    engine = start_engine(draw_weights(function, len(truth), params.data.seq_len, seed), params.train, seed)
-    errors = []
+    data = params.data
+    truths = [draw_truth(seed, data) for seed in seeds]
+    pairs = list(zip(seeds, truths, strict=True))
+    trains = [
+        next(draw_examples(seed, "train", data.n_train, truth, data.seq_len, data.n_train)) for seed, truth in pairs
+    ]
+    tests = [next(draw_examples(seed, "test", data.n_test, truth, data.seq_len, data.n_test)) for seed, truth in pairs]
+    members = start(
+        [draw_weights(function, len(truth), data.seq_len, seed) for seed, truth in pairs], params.train, seeds
+    )
+    looks = []
     for _ in range(params.train.epochs):
-        for first in range(0, params.data.n_train, EVERY):
-            engine.train(train_data.take(slice(first, first + EVERY)))
-            now = engine.weights()
-            attention = attention_of(now)
-            slopes = attention * now.arrays["linear.weight"]
-            outputs = (test.inputs * slopes[test.contexts]).sum(axis=1) + now.arrays["linear.bias"]
-            errors.append(float(np.square(outputs - test.targets).mean()))
+        for first in range(0, data.n_train, EVERY):
+            members.train([examples.take(slice(first, first + EVERY)) for examples in trains])
+            looks.append([error(now, test) for now, test in zip(members.weights(), tests, strict=True)])
+    return [
+        row(now, seed, truth, errors)
+        for now, seed, truth, errors in zip(members.weights(), seeds, truths, zip(*looks, strict=True), strict=True)
+    ]
+
+
+class Alone:
+    """The engine of the pipeline, for one member."""
+
+    def __init__(self, weights: Sequence[Weights], params: TrainParams, seeds: Sequence[int]) -> None:
+        ((one, seed),) = zip(weights, seeds, strict=True)
+        self._engine = start_engine(one, params, seed)
+
+    def train(self, examples: Sequence[Examples]) -> None:
+        """Take one step a batch, in order."""
+        (own,) = examples
+        self._engine.train(own)
+
+    def weights(self) -> list[Weights]:
+        """Return a copy of the weights as they are now."""
+        return [self._engine.weights()]
+
+
+def start(weights: Sequence[Weights], params: TrainParams, seeds: Sequence[int]) -> "Alone | TorchTogether":
+    """Return what trains these members: the compiled engine takes one, torch all of them side by side."""
+    return (Alone if ATTENTION_FUNCTIONS[weights[0].function].has_kernel else TorchTogether)(weights, params, seeds)
+
+
+def error(now: Weights, test: Examples) -> float:
+    """Return the mean squared error on the test examples."""
+    slopes = attention_of(now) * now.arrays["linear.weight"]
+    outputs = (test.inputs * slopes[test.contexts]).sum(axis=1) + now.arrays["linear.bias"]
+    return float(np.square(outputs - test.targets).mean())
+
+
+def row(now: Weights, seed: int, truth: Truth, errors: Sequence[float]) -> Row:
+    """Return the line of a training with these errors, a look each."""
     bad = [look for look, error in enumerate(errors) if error >= GOOD]
     settled = 0 if not bad else bad[-1] + 1  # the first look after which no error is bad
-    means = recovery(attention, now, truth).means()
+    means = recovery(attention_of(now), now, truth).means()
     return {
-        "function": function,
+        "function": now.function,
         "seed": str(seed),
         "mse": repr(errors[-1]),
         **{name: repr(value) for name, value in means.items()},

@@ -155,7 +155,8 @@ def _params() -> Iterator[tuple[str, Harm]]:
     }
     for key in known_keys():
         for name, value in values.items():
-            if name not in ("missing", "null") or key.rpartition(".")[2] not in OPTIONS:
+            default = value is None or value is MISSING  # an option may be null, or not there at all
+            if not (default and key.rpartition(".")[2] in OPTIONS):
                 yield f"{key}: {name}", _setting(key, value)
     for section in sorted({key.rpartition(".")[0] for key in known_keys()} - {""}):
         for name, value in {"missing": MISSING, "null": None, "a number": 7, "a list": [7], "empty": {}}.items():

@@ -165,6 +165,9 @@ def mlflow_server(folder: Path) -> Iterator[tuple[str, int]]:
             assert server.poll() is None, (folder / "server.txt").read_text()
             assert time.monotonic() < deadline, (folder / "server.txt").read_text()
             time.sleep(0.2)
+        # the first question opens the store, for longer than a stage waits on a machine that tests keep busy
+        question = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
+        urllib.request.urlopen(question, timeout=STARTING).close()
         yield address(port), server.pid
     finally:
         end_group(server.pid)

@@ -111,6 +111,12 @@ def test_the_table_of_functions_is_that_of_the_registry() -> None:
         assert f"| {' | '.join(cells)} |" in README.splitlines(), "the README lacks this row"
 
 
+def test_the_comparison_is_the_one_that_was_measured() -> None:
+    measured, _machine = (ROOT / "benchmarks/results/functions.md").read_text().rsplit("\n\n", 1)
+    assert measured in README
+    assert all(f"\n| {name} | {choose_engine('auto', name)} | " in measured for name in ATTENTION_FUNCTIONS)
+
+
 def test_a_function_of_one_s_own_is_one_block_in_one_file(project: Project) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
     assert len(block.split("\n\n\n")[0].splitlines()) + len(block.split("\n\n\n")[1].splitlines()) <= 10

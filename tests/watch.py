@@ -75,7 +75,10 @@ def watch_parameters() -> set[str]:
 
     def watched(section: BaseModel, name: str) -> Any:
         schema = sys.modules[type(section).__module__]
-        if schema.__name__ == "attention.params" and sys._getframe(1).f_code.co_filename != schema.__file__:
+        reader = sys._getframe(1)
+        while reader.f_code.co_filename == __file__ or _is_property(section, reader.f_code.co_name):
+            reader = reader.f_back  # type: ignore[assignment]  # whoever asked the section for it
+        if schema.__name__ == "attention.params" and reader.f_code.co_filename != schema.__file__:
             prefix = _prefixes(schema.Params)[type(section)]
             leaves = [key for key in schema.known_keys() if key.startswith(prefix)]
             read.update(leaves if name in WHOLE else {prefix + name} & set(leaves))
@@ -83,6 +86,11 @@ def watch_parameters() -> set[str]:
 
     BaseModel.__getattribute__ = watched  # type: ignore[method-assign, assignment]
     return read
+
+
+def _is_property(section: BaseModel, name: str) -> bool:
+    code = {"<dictcomp>": "options"}.get(name, name)  # a comprehension has a frame of its own before Python 3.12
+    return isinstance(getattr(type(section), code, None), property)
 
 
 def _prefixes(section: type[BaseModel], prefix: str = "") -> dict[type, str]:

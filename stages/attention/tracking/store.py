@@ -15,7 +15,7 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-PROBE_SECONDS = 1.0  # a server that does not answer its first question in this time is taken to be down
+PROBE_SECONDS = 1.5  # a server that does not answer its first question in this time is taken to be down
 SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 READY = Path(__file__).with_name("ready_store.sql")
 
