@@ -12,6 +12,8 @@ from attention.kernels import KERNELS, Kernel, attention_matrix, train_steps
 from attention.params import TrainParams
 from attention.weights import Weights, array_shapes
 
+_trained: set[str] = set()  # functions whose kernels this process has compiled or loaded
+
 
 class CompiledEngine:
     """All parameters in one flat array, trained by `kernels.train_steps`."""
@@ -27,7 +29,9 @@ class CompiledEngine:
         self._powers = np.ones(2)
         self._options = params.batch_size, params.learning_rate
         nothing = Examples(np.empty((0, weights.seq_len), np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
-        call_first(self.train, nothing)
+        if weights.function not in _trained:  # the lock costs as much as a thousand steps: once a process is enough
+            call_first(self.train, nothing)
+            _trained.add(weights.function)
 
     def train(self, examples: Examples) -> float:
         """Take one step a batch, in order; return the sum of the squared errors."""
