@@ -80,7 +80,7 @@ def main() -> None:
                 "of the C program": f"{c / middle:.2f}" if c else "",
                 "last MSE": f"{mse:.3e}",
                 "Δ MSE": f"{mse - article_mse:+.1e}" if alike else "",
-                "max |Δ a·w|": f"{np.abs(product - article_product).max():.1e}" if alike else "",
+                "largest Δ of a·w": f"{np.abs(product - article_product).max():.1e}" if alike else "",
             }
         )
     write_report("speed", rows, f"The article's training ({steps:,} steps of Adam on single examples), {rounds} rounds")

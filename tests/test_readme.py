@@ -111,9 +111,14 @@ def test_the_table_of_functions_is_that_of_the_registry() -> None:
         assert f"| {' | '.join(cells)} |" in README.splitlines(), "the README lacks this row"
 
 
-def test_the_comparison_is_the_one_that_was_measured() -> None:
-    measured, _machine = (ROOT / "benchmarks/results/functions.md").read_text().rsplit("\n\n", 1)
+@pytest.mark.parametrize("name", ["functions", "speed", "pipeline"])
+def test_the_tables_are_those_that_were_measured(name: str) -> None:
+    measured, _machine = (ROOT / f"benchmarks/results/{name}.md").read_text().rsplit("\n\n", 1)
     assert measured in README
+
+
+def test_the_comparison_names_every_function_and_its_engine() -> None:
+    measured = (ROOT / "benchmarks/results/functions.md").read_text()
     assert all(f"\n| {name} | {choose_engine('auto', name)} | " in measured for name in ATTENTION_FUNCTIONS)
 
 
