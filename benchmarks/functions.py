@@ -130,26 +130,25 @@ def follow(
     ]
 
 
-class Alone:
-    """The engine of the pipeline, for one member."""
+class OneByOne:
+    """The engine of the pipeline, one for each member."""
 
     def __init__(self, weights: Sequence[Weights], params: TrainParams, seeds: Sequence[int]) -> None:
-        ((one, seed),) = zip(weights, seeds, strict=True)
-        self._engine = start_engine(one, params, seed)
+        self._engines = [start_engine(own, params, seed) for own, seed in zip(weights, seeds, strict=True)]
 
     def train(self, examples: Sequence[Examples]) -> None:
         """Take one step a batch, in order."""
-        (own,) = examples
-        self._engine.train(own)
+        for engine, own in zip(self._engines, examples, strict=True):
+            engine.train(own)
 
     def weights(self) -> list[Weights]:
         """Return a copy of the weights as they are now."""
-        return [self._engine.weights()]
+        return [engine.weights() for engine in self._engines]
 
 
-def start(weights: Sequence[Weights], params: TrainParams, seeds: Sequence[int]) -> "Alone | TorchTogether":
-    """Return what trains these members: the compiled engine takes one, torch all of them side by side."""
-    return (Alone if ATTENTION_FUNCTIONS[weights[0].function].has_kernel else TorchTogether)(weights, params, seeds)
+def start(weights: Sequence[Weights], params: TrainParams, seeds: Sequence[int]) -> "OneByOne | TorchTogether":
+    """Return what trains these members: the compiled engine one after the other, torch all of them side by side."""
+    return (OneByOne if ATTENTION_FUNCTIONS[weights[0].function].has_kernel else TorchTogether)(weights, params, seeds)
 
 
 def error(now: Weights, test: Examples) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ("attention.png", "epochs.gif")
-TABLE = re.compile(r"(<!-- (benchmarks/results/\S+\.md) -->\n).*?(\n<!-- end -->)", re.S)
+TABLE = re.compile(r"(<!-- (benchmarks/results/\S+\.md) -->\n).*?(<!-- end -->)", re.S)
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def with_tables(text: str) -> str:
 
     def table(match: re.Match[str]) -> str:
         measured = (ROOT / match[2]).read_text().strip().rsplit("\n\n", 1)[0]
-        return f"{match[1]}{measured}{match[3]}"
+        return f"{match[1]}{measured}\n{match[3]}"
 
     return TABLE.sub(table, text)
 
