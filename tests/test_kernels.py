@@ -12,10 +12,12 @@ from conftest import ROOT, clean_environment
 from numpy.typing import NDArray
 
 from attention.compiled_engine import CompiledEngine, compiled_attention
+from attention.compiled_loop import STEPS_AHEAD
 from attention.dataset import Examples, ExampleTable, Truth, draw_examples, write_examples
 from attention.engines import choose_engine
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.kernels import KERNELS, exp, tanh
+from attention.kernel_arithmetic import exp, tanh
+from attention.kernels import KERNELS
 from attention.model import AttentionNetwork
 from attention.params import TrainParams
 from attention.training import Epoch, train
@@ -195,6 +197,17 @@ def test_results_do_not_depend_on_row_groups(table: ExampleTable, tmp_path: Path
     assert (other[0].attention == same[0].attention).all()
 
 
+def test_it_does_not_matter_how_many_steps_a_call_takes() -> None:
+    """Corrections of Adam's bias are computed for blocks of steps, which end with each call."""
+    examples = some_examples(3 * STEPS_AHEAD + 5, 3, 7)
+    whole, parts = (CompiledEngine(draw_weights("embedding", 3, 7, 0), settings()) for _ in range(2))
+    whole.train(examples)
+    for piece in (slice(0, 1), slice(1, STEPS_AHEAD + 1), slice(STEPS_AHEAD + 1, None)):
+        parts.train(examples.take(piece))
+    assert (whole._parameters == parts._parameters).all()
+    assert whole._powers == pytest.approx([0.9 ** len(examples.targets), 0.999 ** len(examples.targets)])
+
+
 def test_auto_is_compiled_where_there_is_a_kernel() -> None:
     for name, function in ATTENTION_FUNCTIONS.items():
         assert choose_engine("auto", name) == ("compiled" if function.has_kernel else "torch")
@@ -205,7 +218,7 @@ LOAD = """
 import sys
 sys.path.insert(0, "stages")
 from attention.compiled_engine import CompiledEngine, compiled_attention
-from attention.kernels import train_steps
+from attention.compiled_loop import train_steps
 from attention.params import TrainParams
 from attention.weights import draw_weights
 weights = draw_weights(sys.argv[1], 3, 7, 0)

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attention.compiled_loop import attention_matrix, train_steps
 from attention.dataset import Examples
 from attention.kernel_cache import call_first
-from attention.kernels import KERNELS, Kernel, attention_matrix, train_steps
+from attention.kernels import KERNELS, Kernel
 from attention.params import TrainParams
 from attention.weights import Weights, array_shapes
 
@@ -16,7 +17,7 @@ _trained: set[str] = set()  # functions whose kernels this process has compiled 
 
 
 class CompiledEngine:
-    """All parameters in one flat array, trained by `kernels.train_steps`."""
+    """All parameters in one flat array, trained by `train_steps`."""
 
     rows_at_once = 1 << 62  # whole blocks: a call costs as much as hundreds of steps
 
@@ -63,5 +64,7 @@ def kernel_of(weights: Weights) -> Kernel:
         name: value if isinstance(value, int) else np.float32(value) for name, value in weights.options.items()
     }
     known["n_contexts"] = weights.n_contexts
-    known["scratch"] = np.empty((weights.seq_len + 1) * known.get("width", 0), np.float32)
+    width = known.get("width", 0)
+    known["lanes"] = (np.float32(0),) * width  # its length is part of its type: what Numba knows when it compiles
+    known["scratch"] = np.empty((weights.seq_len + 2 + width) * width, np.float32)
     return kind(**{name: known[name] for name in kind._fields})

@@ -1,7 +1,8 @@
 """Where compiled kernels are kept, so that a process need not compile what an earlier one did.
 
 Numba finds its cache by a module's path, so every copy of the project (each queued experiment runs in one) would
-compile again. Here the module's content decides: the same code is the same cache entry, wherever it lies.
+compile again; and it looks at that module alone, not at those whose functions are compiled into it. Here the content of
+all of them decides: the same code is the same cache entry, wherever it lies.
 """
 
 import hashlib
@@ -19,14 +20,16 @@ from attention.cache import cache_folder
 
 T = TypeVar("T")
 
+COMPILED = ("compiled_loop.py", "kernels.py", "kernel_arithmetic.py", "lanes.py")
+
 
 class ContentLocator(UserProvidedCacheLocator):  # type: ignore[misc]
-    """Tells Numba to cache a function under the digest of its module."""
+    """Tells Numba to cache a function under the digest of all compiled code."""
 
     def __init__(self, function: Any, file: str) -> None:
         super().__init__(function, file)
-        digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
-        self._cache_path = str(Path(numba.config.CACHE_DIR) / f"{Path(file).stem}-{digest}")
+        code = b"".join(Path(file).with_name(name).read_bytes() for name in COMPILED)
+        self._cache_path = str(Path(numba.config.CACHE_DIR) / hashlib.sha256(code).hexdigest()[:16])
 
 
 def use_content_cache() -> None:
