@@ -40,7 +40,7 @@ def test_publish_rebuilds_a_lost_run_once_and_restore_brings_its_bytes_back(proj
 
     restored = attention(project, "restore", "embedding seed 0", str(tmp_path / "restored"))
     assert restored.returncode == 0, restored.stderr
-    assert restored.stdout.endswith("restored; 11 of 11 outputs agree byte for byte\n")
+    assert restored.stdout.endswith("restored; 12 of 12 outputs agree byte for byte\n")
     assert Project(tmp_path / "restored").outputs() == project.outputs()
 
 
