@@ -59,10 +59,10 @@ def compute(
     left = {index: member for index, member in enumerate(members) if index not in done}
     if not left:
         return
-    with _place(where) as place:
-        attempts = 0
-        while left:
-            attempts += 1
+    attempts = 0
+    while left:
+        attempts += 1
+        with _place(where) as place:  # anew after a death: who is left?
             try:
                 for index, outcome in _attempt(left, place, where.backend, journal):
                     del left[index]
@@ -74,7 +74,7 @@ def compute(
                         f"params.yaml: compute.backend: got {where.backend!r}, whose workers died {ATTEMPTS} times "
                         f"without finishing a training ({type(error).__name__}); look at their memory and logs, or "
                         "set it to threading"
-                    ) from error
+                    ) from None
 
 
 def work(chunk: list[Indexed], code: str, journal: Journal | None) -> Report:
