@@ -19,7 +19,7 @@ import pytest
 from conftest import clean_environment
 from faulty_servers import end_group
 
-STARTING = 240  # seconds, far more than a cluster needs
+STARTING = 90  # seconds, far more than a cluster needs
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,10 @@ def ray_cluster(stages: Path, folder: Path) -> Iterator[Cluster]:
         head = ("--num-cpus", "0", "--include-dashboard", "false", "--temp-dir", short)  # sockets have short names
         start("head", "ray", "start", "--head", "--port", port, *head, *here)
         _wait(lambda: _listens(int(port)), folder)
-        worker = ("ray", "start", "--address", address, "--num-cpus", "1", *here)
-        workers = [start(f"worker{number}", *worker) for number in range(2)]
-        code = (
-            f"import ray, time; ray.init('{address}', log_to_driver=False)\n"
-            "while ray.cluster_resources().get('CPU') != 2: time.sleep(0.2)"
-        )
-        environment = clean_environment(**let_in)
-        subprocess.run(
-            [sys.executable, "-c", code], check=True, env=environment, capture_output=True, timeout=STARTING
-        )
+        worker, workers = ("ray", "start", "--address", address, "--num-cpus", "1", *here), []
+        for name in ("worker0", "worker1"):  # one after the other: two that start at once may choose the same ports
+            workers.append(start(name, *worker))
+            _wait(lambda said=folder / f"{name}.txt": "Ray runtime started" in said.read_text(), folder)
         yield Cluster(address, workers, let_in)
 
 
@@ -132,6 +126,5 @@ def _listens(port: int) -> bool:
 def _wait(ready: Callable[[], bool], folder: Path) -> None:
     deadline = time.monotonic() + STARTING
     while not ready():
-        said = {path.name: path.read_text()[-2000:] for path in folder.glob("*.txt")}
-        assert time.monotonic() < deadline, said
+        assert time.monotonic() < deadline, {path.name: path.read_text()[-2000:] for path in folder.glob("*.txt")}
         time.sleep(0.1)

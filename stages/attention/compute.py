@@ -68,6 +68,11 @@ def compute(
                     del left[index]
                     attempts = 0
                     yield index, outcome
+            except ModuleNotFoundError as error:
+                raise ComputeError(
+                    f"params.yaml: compute.backend: got {where.backend!r}, whose workers lack a module ({error.msg}); "
+                    "start them where this project is installed: pip install -e . in the same commit"
+                ) from error
             except place.lost as error:
                 if attempts >= ATTEMPTS:
                     raise ComputeError(
@@ -191,7 +196,7 @@ def _ray(where: ComputeParams) -> Iterator[Place]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # its own new default, without the warning
     try:
         import ray
-        from ray.exceptions import RayError
+        from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, WorkerCrashedError
         from ray.util.joblib.ray_backend import RayBackend
     except ImportError:
         raise _not_installed(where) from None
@@ -211,7 +216,8 @@ def _ray(where: ComputeParams) -> Iterator[Place]:
     try:
         cores = int(ray.cluster_resources().get("CPU", 0))
         workers = min(cores, where.workers or cores)
-        yield Place(workers, workers, False, (RayError,), {"backend": "ray", "n_jobs": workers})
+        lost = (RayActorError, NodeDiedError, ObjectLostError, WorkerCrashedError)
+        yield Place(workers, workers, False, lost, {"backend": "ray", "n_jobs": workers})
     finally:
         ray.shutdown()
 
