@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 RUN := PATH="$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test check format bench ui docs lock clean
+.PHONY: help repro test check format extras bench ui docs lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ help: ## List the commands
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-repro: .venv/.installed ## Run what is out of date: generate, train, evaluate, plot
+repro: .venv/.installed ## Run what is out of date: generate, train, evaluate, plot, study
 	@$(RUN) dvc repro
 
 test: .venv/.installed ## Run the tests
@@ -32,14 +32,18 @@ format: .venv/.installed ## Put the code into its one layout
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
 
+extras: .venv/.installed ## Add what Dask, Ray and PostgreSQL take; their tests are skipped without
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dask,ray,server]'
+
 bench: .venv/.installed ## Measure speed, start-up and scale side by side (ten minutes; peers are installed first)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@$(RUN) python benchmarks/speed.py
 	@$(RUN) python benchmarks/pipeline.py
 	@$(RUN) python benchmarks/scale.py
+	@$(RUN) python benchmarks/studies.py
 
-docs: repro ## Bring the picture in docs/ up to date
-	@cp data/plot/attention.png docs/attention.png
+docs: repro ## Bring the pictures in docs/ up to date
+	@cp data/plot/attention.png data/study/curves.png docs/
 
 ui: .venv/.installed ## Show and compare the runs in a browser (http://127.0.0.1:5000)
 	@$(RUN) mlflow ui --backend-store-uri sqlite:///mlflow.db

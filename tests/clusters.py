@@ -11,8 +11,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,11 +86,14 @@ def ray_cluster(stages: Path, folder: Path) -> Iterator[Cluster]:
         worker, workers = ("ray", "start", "--address", address, "--num-cpus", "1", *here), []
         for name in ("worker0", "worker1"):  # one after the other: two that start at once may choose the same ports
             workers.append(start(name, *worker))
-            _wait(lambda said=folder / f"{name}.txt": "Ray runtime started" in said.read_text(), folder)
+            _wait(partial(_says, folder / f"{name}.txt", "Ray runtime started"), folder)
         yield Cluster(address, workers, let_in)
 
 
-CLUSTERS: dict[str, Callable[[Path, Path], object]] = {"dask": dask_cluster, "ray": ray_cluster}
+CLUSTERS: dict[str, Callable[[Path, Path], AbstractContextManager[Cluster]]] = {
+    "dask": dask_cluster,
+    "ray": ray_cluster,
+}
 
 
 @contextmanager
@@ -121,6 +125,10 @@ def _started(stages: Path, folder: Path, **environment: str) -> Iterator[Callabl
 def _listens(port: int) -> bool:
     with socket.socket() as knock:
         return knock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _says(file: Path, what: str) -> bool:
+    return what in file.read_text()
 
 
 def _wait(ready: Callable[[], bool], folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT, Project, open_store, recorded_runs
 from mlflow.entities import Run
 
+from attention.copies import experiments
 from attention.dataset import BLOCK_ROWS, DrawnTable, Examples, ExampleTable, draw_examples, write_examples
 from attention.members import Member, Outcome, member_key, members_of, train_member
 from attention.params import load_study
@@ -41,10 +42,11 @@ class TestMembersAreThePipelineSOwnTrainings:
         project.run("dvc", "exp", "run", "--quiet", "--temp", "-n", "one", *overrides, "evaluate")
 
         (row,) = (row for row in table(project, "results.csv") if wanted.items() <= row.items())
-        metrics = json.loads(project.run("git", "show", "one:data/evaluate/metrics.json").stdout)
+        commit = experiments(project.root)["one"]
+        metrics = json.loads(project.run("git", "show", f"{commit}:data/evaluate/metrics.json").stdout)
         assert float(row["mse"]) == metrics["mse"]
         assert {name: float(row[name]) for name in MEASURES[1:]} == metrics["recovery"]
-        history = project.run("git", "show", "one:data/train/history.csv").stdout
+        history = project.run("git", "show", f"{commit}:data/train/history.csv").stdout
         epochs = [row for row in table(project, "histories.csv") if wanted.items() <= row.items()]
         assert [{key: row[key] for key in ("epoch", *MEASURES)} for row in epochs] == list(
             csv.DictReader(io.StringIO(history))
@@ -60,7 +62,7 @@ class TestMembersAreThePipelineSOwnTrainings:
         file, drawn = ExampleTable(tmp_path / "t.parquet", truth), DrawnTable(5, "test", n, truth, 3)
         assert (len(drawn), drawn.seq_len) == (len(file), file.seq_len)
         for one, other in zip(file.blocks(rows), drawn.blocks(rows), strict=True):
-            assert all(np.array_equal(*columns) for columns in zip(one, other, strict=True))
+            assert all(np.array_equal(a, b) for a, b in zip(list(one), list(other), strict=True))
             assert isinstance(other, Examples)
 
     def test_a_function_of_one_s_own_takes_part(self, project: Project) -> None:
@@ -126,15 +128,16 @@ class TestSpread:
         assert 0.83 <= np.mean(held) <= 0.97
 
 
-class TestTheArticle:
-    @pytest.fixture(scope="class")
-    def groups(self) -> list[Group]:
-        """The groups of the committed study, its article's experiment with 100 seeds."""
-        params, configurations = load_study(ROOT / "params.yaml")
-        ours = [each for each in configurations if each.params.model.attention == "embedding"]
-        members = members_of(ours, params.seed, 100)
-        return group(ours, params.seed, 100, [train_member(member) for member in members])
+@pytest.fixture(scope="module")
+def groups() -> list[Group]:
+    """The groups of the committed study, its article's experiment with 100 seeds."""
+    params, configurations = load_study(ROOT / "params.yaml")
+    ours = [each for each in configurations if each.params.model.attention == "embedding"]
+    members = members_of(ours, params.seed, 100)
+    return group(ours, params.seed, 100, [train_member(member) for member in members])
 
+
+class TestTheArticle:
     def test_its_own_errors_lie_inside_the_90_percent_band_at_every_epoch(self, groups: list[Group]) -> None:
         for seeds in (100, load_study(ROOT / "params.yaml")[0].study.seeds):  # the committed picture has fewer
             low, high = np.percentile(training_errors(groups)["embedding"][:seeds], [5, 95], axis=0)
@@ -206,14 +209,15 @@ class TestTables:
         assert row["trainings"] == "3"
 
 
-class TestMlflow:
-    @pytest.fixture(scope="class")
-    def runs(self, finished_project: Project) -> tuple[Run, list[Run]]:
-        """The parent, and its children in the order in which they were made."""
-        client = open_store(f"sqlite:///{finished_project.root}/mlflow.db")
-        *children, parent = recorded_runs(client, "attention-study")
-        return parent, children[::-1]
+@pytest.fixture(scope="module")
+def runs(finished_project: Project) -> tuple[Run, list[Run]]:
+    """The parent, and its children in the order in which they were made."""
+    client = open_store(f"sqlite:///{finished_project.root}/mlflow.db")
+    *children, parent = recorded_runs(client, "attention-study")
+    return parent, children[::-1]
 
+
+class TestMlflow:
     def test_a_parent_and_a_child_for_each_configuration_all_finished(self, runs: tuple[Run, list[Run]]) -> None:
         parent, children = runs
         assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
