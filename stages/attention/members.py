@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from attention.dataset import DrawnTable, draw_truth
 from attention.errors import TrainingError
-from attention.params import Configuration, Params
+from attention.params import MOST_SEED, Configuration, Params
 from attention.prediction import network_mse
 from attention.recovery import recovery
 from attention.training import determining, train
@@ -30,8 +30,13 @@ class Outcome(NamedTuple):
 
 
 def members_of(configurations: Sequence[Configuration], seed: int, seeds: int) -> list[Member]:
-    """Return the trainings of a study in their order: of each configuration, those with the seeds from `seed` on."""
-    return [Member(params, seed + number) for _, params in configurations for number in range(seeds)]
+    """Return the trainings of a study in their order: of each configuration, one with each seed."""
+    return [Member(params, each) for _, params in configurations for each in study_seeds(seed, seeds)]
+
+
+def study_seeds(seed: int, seeds: int) -> list[int]:
+    """Return so many seeds from `seed` on; after the largest that params.yaml may have comes 0."""
+    return [(seed + number) % (MOST_SEED + 1) for number in range(seeds)]
 
 
 def train_member(member: Member) -> Outcome:

@@ -174,7 +174,8 @@ def load_params(path: str | Path = PARAMS_FILE) -> Params:
 def load_study(path: str | Path = PARAMS_FILE) -> tuple[Params, list[Configuration]]:
     """Read and check as `load_params`, and return the configurations of the study as well.
 
-    Keys of the grid vary in the order of the schema, the last one fastest, each through its values as listed.
+    Keys of the grid vary in the order of the schema, the last one fastest, each through its values as listed. Where
+    they name attention functions, options of another function do not count.
     """
     tree = _read_tree(path)
     try:
@@ -224,8 +225,6 @@ def _study_problems(params: Params) -> Iterator[str]:
     trainings = seeds * math.prod(map(len, grid.values()))
     if trainings > MOST_TRAININGS:
         yield f"study.grid: got {trainings:,} trainings; allowed: at most {MOST_TRAININGS:,}; take fewer values"
-    if params.seed > MOST_SEED + 1 - seeds:
-        yield f"seed: got {params.seed}; allowed with {seeds} study.seeds: at most {MOST_SEED + 1 - seeds}"
     if params.compute.address is not None and params.compute.backend not in CLUSTERS:
         yield (
             f"compute.address: got {show_value(params.compute.address)}; allowed with {params.compute.backend}, "
@@ -242,6 +241,8 @@ def _configurations(tree: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> t
         for key, value in zip(keys, values, strict=True):
             section, _, name = key.partition(".")
             changed[section][name] = value
+        if "model.attention" in keys:  # params.yaml may set options for a function that is not in the grid
+            _drop_options(changed["model"], keys)
         try:
             params = Params.model_validate(changed)
         except ValidationError as error:
@@ -254,6 +255,14 @@ def _configurations(tree: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> t
         if len(set(texts)) < len(texts):
             problems.append(f"study.grid: {key}: got {show_value(grid[key])}; allowed: a list of different values")
     return found, problems
+
+
+def _drop_options(model: dict[str, Any], keys: list[str]) -> None:
+    """Set to null the options that the function does not have, unless the grid gives them."""
+    function = ATTENTION_FUNCTIONS.get(model["attention"]) if isinstance(model["attention"], str) else None
+    for name in set(OPTIONS) - set(function.options) if function else ():
+        if f"model.{name}" not in keys:
+            model[name] = None
 
 
 def _along(found: list[Configuration], keys: list[str], grid: Mapping[str, list[Any]], key: str) -> Iterator[Params]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.members import Outcome
+from attention.members import Outcome, study_seeds
 from attention.params import Configuration, Params
 from attention.streams import stream
 
@@ -39,7 +39,7 @@ class Group:
 
     values: dict[str, str]  # of the grid, as texts
     params: Params
-    seeds: range
+    seeds: Sequence[int]
     outcomes: Sequence[Outcome]
 
     @property
@@ -85,7 +85,7 @@ def group(configurations: Sequence[Configuration], seed: int, seeds: int, outcom
         Group(
             {key: value_text(value) for key, value in values.items()},
             params,
-            range(seed, seed + seeds),
+            study_seeds(seed, seeds),
             outcomes[number * seeds : (number + 1) * seeds],
         )
         for number, (values, params) in enumerate(configurations)
