@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 RUN := PATH="$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test check format bench ui docs lock clean
+.PHONY: help repro test check format extras bench ui docs lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ help: ## List the commands
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-repro: .venv/.installed ## Run what is out of date: generate, train, evaluate, plot
+repro: .venv/.installed ## Run what is out of date: generate, train, evaluate, plot, study
 	@$(RUN) dvc repro
 
 test: .venv/.installed ## Run the tests
@@ -32,11 +32,15 @@ format: .venv/.installed ## Put the code into its one layout
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
 
+extras: .venv/.installed ## Add what Dask, Ray and PostgreSQL take; their tests are skipped without
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dask,ray,server]'
+
 bench: .venv/.installed ## Measure speed, start-up and scale side by side (ten minutes; peers are installed first)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@$(RUN) python benchmarks/speed.py
 	@$(RUN) python benchmarks/pipeline.py
 	@$(RUN) python benchmarks/scale.py
+	@$(RUN) python benchmarks/studies.py
 
 docs: repro ## Bring the tables of the README and the pictures of docs/ up to date
 	@$(RUN) python docs/build.py

@@ -76,14 +76,14 @@ def run(*command: str, cwd: Path = ROOT) -> float:
     return time.perf_counter() - started
 
 
-def repro(clone: Path, store: Path | None = None) -> float:
-    """Return the wall time of the whole pipeline, with no output in any cache."""
+def repro(clone: Path, store: Path | None = None, stage: str = "") -> float:
+    """Return the wall time of the whole pipeline, or of that up to a stage, with no output in any cache."""
     shutil.rmtree(clone / ".dvc/cache", ignore_errors=True)
     for file in clone.glob("mlflow.db*"):
         file.unlink()
     if store:
         shutil.copy(store, clone / "mlflow.db")
-    return run("dvc", "repro", "--force", "--no-run-cache", cwd=clone)
+    return run("dvc", "repro", "--force", "--no-run-cache", *filter(None, [stage]), cwd=clone)
 
 
 def load(clone: Path, cache: Path | None) -> float:

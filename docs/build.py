@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PICTURES = ("attention.png", "epochs.gif")
+PICTURES = ("plot/attention.png", "plot/epochs.gif", "study/curves.png")
 TABLE = re.compile(r"(<!-- (benchmarks/results/\S+\.md) -->\n).*?(<!-- end -->)", re.S)
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     readme = ROOT / "README.md"
     readme.write_text(with_tables(readme.read_text()))
     for name in PICTURES:
-        shutil.copyfile(ROOT / "data/plot" / name, ROOT / "docs" / name)
+        shutil.copyfile(ROOT / "data" / name, ROOT / "docs" / Path(name).name)
 
 
 def with_tables(text: str) -> str:

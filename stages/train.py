@@ -6,15 +6,12 @@ import numpy as np
 
 from attention.stage import run_stage
 from attention.dataset import ExampleTable, md5, read_truth
-from attention.engines import choose_engine
-from attention.functions import ATTENTION_FUNCTIONS
 from attention.params import load_params
 from attention.progress import progress
 from attention.recovery import recovery
-from attention.registry import resolve_options
 from attention.tables import ATTENTION_COLUMNS, HISTORY_COLUMNS, number_rows, write_table
 from attention.tracking import show_training, start_run
-from attention.training import train
+from attention.training import determining, train
 from attention.weights import draw_weights, save_weights
 
 DATA, OUT = Path("data/generate"), Path("data/train")
@@ -25,21 +22,11 @@ def main() -> str:
     params = load_params()
     truth = read_truth(DATA / "truth.csv")
     table = ExampleTable(DATA / "train.parquet", truth)
-    function = params.model.attention
-    options = resolve_options(ATTENTION_FUNCTIONS[function], params.model.options, table.seq_len)
     origin = {
-        "parameters": {
-            "seed": params.seed,
-            "model.attention": function,
-            **{f"model.{name}": value for name, value in options.items()},
-            "train.epochs": params.train.epochs,
-            "train.batch_size": params.train.batch_size,
-            "train.learning_rate": params.train.learning_rate,
-            "train.shuffle": params.train.shuffle,
-            "train.engine": choose_engine(params.train.engine, function),
-        },
+        "parameters": determining(params, params.seed, table.seq_len),
         "data": {name: md5(DATA / name) for name in ("train.parquet", "truth.csv")},
     }
+    function, options = params.model.attention, params.model.options
     initial = draw_weights(function, len(truth), table.seq_len, params.seed, origin, options)
 
     steps_per_epoch = -(-len(table) // params.train.batch_size)

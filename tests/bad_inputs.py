@@ -50,7 +50,7 @@ READERS = {
     GROWN: ("plot",),
     METRICS: ("plot",),
     FINAL: ("plot",),
-    PARAMS: ("generate", "train", "evaluate", "plot"),
+    PARAMS: ("generate", "train", "evaluate", "plot", "study"),
 }
 
 
@@ -156,7 +156,8 @@ def _params() -> Iterator[tuple[str, Harm]]:
     for key in known_keys():
         for name, value in values.items():
             default = value is None or value is MISSING  # an option may be null, or not there at all
-            if not (default and key.rpartition(".")[2] in OPTIONS):
+            null = value is None and key in ("compute.workers", "compute.address")
+            if not null and not (default and key.rpartition(".")[2] in OPTIONS):
                 yield f"{key}: {name}", _setting(key, value)
     for section in sorted({key.rpartition(".")[0] for key in known_keys()} - {""}):
         for name, value in {"missing": MISSING, "null": None, "a number": 7, "a list": [7], "empty": {}}.items():
@@ -176,6 +177,15 @@ def _params() -> Iterator[tuple[str, Harm]]:
         "train.learning_rate": [0, -0.1, 11, float("nan"), float("inf"), "0.01", True],
         "train.shuffle": [0, "yes", "true"],
         "train.engine": ["cuda", 0, ""],
+        "study.seeds": [0, 100_001, 1.5],
+        "study.grid": [
+            *([], {"seed": [1]}, {"model.attention": []}, {"model.attention": ["softmx"]}, {5: [1]}),
+            *({"train.epochs": [1, 1]}, {"train.epochs": 3}, {"train.epochs": [[1]]}, {"data.n_test": [{}, None]}),
+            {"train.epochs": list(range(1, 1100)), "data.n_train": list(range(1, 1100))},
+        ],
+        "compute.backend": ["threads", 5],
+        "compute.workers": [0, 70_000, 1.5],
+        "compute.address": ["", 5, "127.0.0.1:8786"],  # threads have none
         "tracking.experiment": ["", 5],
         "tracking.required": [1, "no"],
     }

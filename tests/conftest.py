@@ -30,6 +30,8 @@ SMALL: Mapping[str, Any] = {
     "data.true_attention": [2, 6, 3],
     "train.epochs": 2,
     "train.learning_rate": 0.01,
+    "study.seeds": 3,
+    "study.grid": {"model.attention": ["embedding", "softmax"]},
 }
 
 
@@ -122,9 +124,9 @@ def open_store(uri: str) -> "MlflowClient":
         return client
 
 
-def recorded_runs(client: "MlflowClient") -> "list[Run]":
-    """Return all runs of the experiment of params.yaml, the newest first."""
-    experiment = client.get_experiment_by_name("attention")
+def recorded_runs(client: "MlflowClient", experiment_name: str = "attention") -> "list[Run]":
+    """Return all runs of an experiment, the newest first: that of params.yaml, or of its studies."""
+    experiment = client.get_experiment_by_name(experiment_name)
     return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
 

@@ -11,7 +11,7 @@ from dvc.utils.serialize import parse_yaml  # type: ignore[import-untyped,unused
 from pydantic import ValidationError
 
 from attention.errors import ParamsError
-from attention.params import Params, known_keys, load_params
+from attention.params import Params, known_keys, load_params, load_study
 
 DEFAULT = (ROOT / "params.yaml").read_text()
 TREE: dict[str, Any] = parse_yaml(DEFAULT, "params.yaml")
@@ -58,7 +58,8 @@ def without(*lines: str) -> str:
 
 def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in tree.items():
-        yield from leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
+        inside = isinstance(value, dict) and name != "grid"  # whose keys are the user's
+        yield from leaves(value, f"{prefix}{name}.") if inside else [prefix + name]
 
 
 def refusal(load: Load, text: str | bytes) -> str:
@@ -184,6 +185,20 @@ def test_a_learning_rate_may_be_spelled_in_any_way_of_yaml_1_2(load: Load, value
         ("heads", "true", "model.heads: got True; allowed: null, or a whole number from 1 to 1024"),
         ("window", "1025", "model.window: got 1025; allowed: null, or a whole number from 1 to 1024"),
         ("beta", "1001", "model.beta: got 1001; allowed: null, or a number from 0.001 to 1000"),
+        ("seeds", "0", "study.seeds: got 0; allowed: a whole number from 1 to 100000"),
+        ("backend", "threads", "compute.backend: got 'threads'; allowed: one of: threading, loky, dask, ray"),
+        ("workers", "0", "compute.workers: got 0; allowed: null, for all cores, or a whole number from 1 to 65536"),
+        (
+            "address",
+            '""',
+            "compute.address: got ''; allowed: null, or host:port of a Dask scheduler or of the head of a Ray cluster",
+        ),
+        (
+            "address",
+            "127.0.0.1:8786",
+            "compute.address: got '127.0.0.1:8786'; allowed with threading, which uses this machine: null; "
+            "or set compute.backend to one of: dask, ray",
+        ),
         ("experiment", '""', "tracking.experiment: got ''; allowed: the name of an MLflow experiment"),
         ("experiment", "3", "tracking.experiment: got 3; allowed: the name of an MLflow experiment"),
     ],
@@ -375,3 +390,85 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=re.escape(f"{tmp_path}: cannot be read (Is a directory); run from the")):
         load_params(tmp_path)
+
+
+def with_grid(grid: str, **leaves: object) -> str:
+    """Return the default file with another grid, and other values of some leaves."""
+    text, count = re.subn(r"(?m)^  grid:\n    .*$", f"  grid: {grid}", DEFAULT)
+    assert count == 1
+    for leaf, value in leaves.items():
+        text, count = re.subn(rf"(?m)^( *{leaf}:).*$", rf"\g<1> {value}", text, count=1)
+        assert count
+    return text
+
+
+VARIED = ", ".join(key for key in known_keys() if key.partition(".")[0] in ("data", "model", "train"))
+GRID = "study.grid: got {}; allowed: {{}}, or a mapping from keys like model.attention to lists of different values"
+
+
+@pytest.mark.parametrize(
+    ("grid", "lines"),
+    [
+        ("[3]", [GRID.format("[3]")]),
+        ("{model.attention: softmax}", [GRID.format("{'model.attention': 'softmax'}")]),
+        ("{train.epochs: []}", ["study.grid: train.epochs: got []; allowed: a list of different values, at least one"]),
+        ("{model.attenton: [softmax]}", ["study.grid: got the key model.attenton; did you mean model.attention?"]),
+        (
+            "{seed: [1, 2]}",
+            [f"study.grid: got the key seed; allowed: {VARIED}"],
+        ),
+        ("{train.epochs: [1, 2, 1]}", ["study.grid: train.epochs: got [1, 2, 1]; allowed: a list of different values"]),
+        (
+            "{train.learning_rate: [1, 1.0]}",
+            ["study.grid: train.learning_rate: got [1, 1.0]; allowed: a list of different values"],
+        ),
+        (
+            "{train.epochs: [1, 0], train.shuffle: [true, on]}",
+            [
+                "study.grid: train.shuffle: got 'on'; allowed: true or false",
+                f"study.grid: train.epochs: got 0; allowed: {EPOCHS}",
+            ],
+        ),
+        (
+            "{model.attention: [embedding, softmax], model.temperature: [null, 2.0]}",
+            [
+                "study.grid: model.temperature: got 2.0; allowed with embedding: null, as the function has no such "
+                "option (it has: none); set it to null"
+            ],
+        ),
+        (
+            "{train.engine: [compiled], model.attention: [softmax, hard]}",
+            ["study.grid: train.engine: got 'compiled'; allowed with hard, which has no kernel: one of: auto, torch"],
+        ),
+        (
+            f"{{train.epochs: {list(range(1, 1002))}, data.n_train: {list(range(1, 101))}}}",
+            ["study.grid: got 1,001,000 trainings; allowed: at most 1,000,000; take fewer values"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_grid_that_cannot_be_trained_is_refused_a_line_a_problem(load: Load, grid: str, lines: list[str]) -> None:
+    assert refusal(load, with_grid(grid)).splitlines() == [f"params.yaml: {line}" for line in lines]
+
+
+def test_a_grid_makes_every_combination_in_the_order_of_the_schema(tmp_path: Path) -> None:
+    grid = "{train.learning_rate: [0.1, 0.01], model.attention: [softmax, dot], data.true_attention: [random]}"
+    (tmp_path / "params.yaml").write_text(with_grid(grid))
+    params, configurations = load_study(tmp_path / "params.yaml")
+    assert [tuple(values.values()) for values, _ in configurations] == [
+        ("random", "softmax", 0.1),
+        ("random", "softmax", 0.01),
+        ("random", "dot", 0.1),
+        ("random", "dot", 0.01),
+    ]
+    assert list(configurations[0].values) == ["data.true_attention", "model.attention", "train.learning_rate"]
+    assert configurations[3].params.model.attention == "dot"
+    assert configurations[3].params.train == params.train.model_copy(update={"learning_rate": 0.01})
+    assert configurations[3].params.data.n_train == params.data.n_train
+
+
+def test_options_of_a_function_that_is_not_in_the_grid_do_not_count(tmp_path: Path) -> None:
+    text = with_grid("{model.attention: [embedding, dot]}", attention="multihead", width=4, heads=2)
+    (tmp_path / "params.yaml").write_text(text)
+    params, configurations = load_study(tmp_path / "params.yaml")
+    assert (params.model.width, params.model.heads) == (4, 2)
+    assert [(each.params.model.width, each.params.model.heads) for each in configurations] == [(None, None), (4, None)]

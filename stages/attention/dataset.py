@@ -10,9 +10,10 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +42,20 @@ class Examples(NamedTuple):
         return Examples(self.inputs[rows], self.contexts[rows], self.targets[rows])
 
 
+class Table(Protocol):
+    """Examples in their order, wherever they come from."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+
+    @property
+    def seq_len(self) -> int:
+        """The number of positions."""
+
+    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Examples]:
+        """Yield all examples in order, exactly `rows` at a time (the last block may be smaller)."""
+
+
 def draw_truth(seed: int, data: DataParams) -> Truth:
     """Return the position that each context reads: as listed, or drawn with replacement from the seed."""
     if isinstance(data.true_attention, list):
@@ -62,6 +77,34 @@ def draw_examples(
         inputs = input_stream.random((rows, seq_len), dtype=np.float32)
         contexts = context_stream.integers(0, len(truth), rows)
         yield Examples(inputs, contexts, inputs[np.arange(rows), truth[contexts]])
+
+
+@dataclass(frozen=True)
+class DrawnTable:
+    """The table that `write_examples` would write of a split, without a file: the same examples in the same blocks."""
+
+    seed: int
+    split: Literal["train", "test"]
+    n: int
+    truth: Truth
+    seq_len: int
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return self.n
+
+    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Examples]:
+        """Yield all examples in order, exactly `rows` at a time (the last block may be smaller)."""
+        if self.n > BLOCK_ROWS:  # drawn again each time: memory does not grow with the number of examples
+            yield from draw_examples(self.seed, self.split, self.n, self.truth, self.seq_len, rows)
+            return
+        for first in range(0, self.n, rows):
+            yield self._whole.take(slice(first, first + rows))
+
+    @cached_property
+    def _whole(self) -> Examples:
+        (block,) = draw_examples(self.seed, self.split, self.n, self.truth, self.seq_len)
+        return block
 
 
 def write_examples(path: str | Path, blocks: Iterable[Examples], seq_len: int) -> None:

@@ -37,6 +37,10 @@ class TrackingError(AttentionError):
     """MLflow is needed and cannot be reached, or holds less than is needed."""
 
 
+class ComputeError(AttentionError):
+    """A study cannot be computed where `compute` in params.yaml says."""
+
+
 class TrainingError(AttentionError):
     """Training cannot go on."""
 

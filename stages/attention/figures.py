@@ -1,7 +1,8 @@
 """The pictures: matplotlib objects from arrays, and files that hold nothing but the picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,6 +19,7 @@ Floats = NDArray[np.float64]
 
 TRUTH, RAW, EFFECTIVE, GREY = "#222222", "#e69f00", "#0072b2", "#666666"
 TRUE, LEARNED, SEEN = "true attention", "learned |a|, normalized", "effective |a·w|, normalized"
+CURVE_PANELS, RECOVERY_ROWS = 20, 60  # of a large study, as many as one picture can hold
 MAPPED_PANELS = 10  # with more contexts, bars would be hairlines: one map shows them all
 
 
@@ -40,7 +42,7 @@ def attention_figure(truth: Floats, normalized: Floats, effective: Floats) -> Fi
         panel.set_xlim(-0.6, positions - 0.4)
     panels[-1].set_xlabel("position in the sequence")
     panels[-1].set_xticks(where[:: -(-positions // 20)])
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 
@@ -120,6 +122,79 @@ def epoch_figure(epoch: int, normalized: Floats, truth: Floats) -> Figure:
         axis.set_major_locator(MaxNLocator(12, integer=True))
     figure.colorbar(image, ax=panel)
     return figure
+
+
+def curves_figure(mse: Mapping[str, Floats], marks: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw the training error of each configuration: the median of its trainings, and the bands of half and of 90 %.
+
+    Args:
+        mse: by the configuration's name, (trainings, epochs).
+        marks: by a configuration's name, the errors that the article reports of it.
+
+    """
+    shown = list(mse)[:CURVE_PANELS]
+    columns = min(5, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(2.5 + 2.8 * columns, 1.4 + 2.6 * rows))
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+    for panel in panels[len(shown) :]:
+        panel.remove()
+    handles: dict[str, Any] = {}
+    for name, panel in zip(shown, panels, strict=False):
+        panel.set_title(name)
+        if not len(mse[name]):
+            panel.text(0.5, 0.5, "every training diverged", ha="center", va="center", transform=panel.transAxes)
+            continue
+        epochs = np.arange(mse[name].shape[1])
+        low, q1, median, q3, high = np.percentile(mse[name], [5, 25, 50, 75, 95], axis=0)
+        panel.fill_between(epochs, low, high, color=EFFECTIVE, alpha=0.2, linewidth=0, label="90 % of the trainings")
+        panel.fill_between(epochs, q1, q3, color=EFFECTIVE, alpha=0.4, linewidth=0, label="half of them")
+        panel.plot(epochs, median, "o-", color=EFFECTIVE, markersize=4, label="median")
+        if name in marks:
+            own = marks[name][: len(epochs)]
+            panel.plot(range(len(own)), own, "D", color=RAW, markeredgecolor="black", label="the article", zorder=3)
+        panel.set_yscale("log")
+        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        panel.grid(axis="y")
+        handles |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=4)
+    figure.supxlabel(f"epoch{_of_all(shown, mse)}")
+    figure.supylabel("mean squared error while training")
+    return figure
+
+
+def recovery_figure(spread: Mapping[str, Mapping[str, Floats]]) -> Figure:
+    """Draw how well configurations recover the truth: the median, its 90 % interval, and the quartiles.
+
+    Args:
+        spread: by the configuration's name, `normalized` and `effective` as (median, lower and upper quartile, ends of
+            the median's interval); nothing where every training diverged.
+
+    """
+    shown = list(spread)[:RECOVERY_ROWS]
+    figure = Figure(figsize=(9, 1.6 + 0.34 * len(shown)))
+    panel = figure.subplots()
+    for row, name in enumerate(shown):
+        if not spread[name]:
+            panel.text(0.5, row, "every training diverged", ha="center", va="center")
+        for measure, numbers in spread[name].items():
+            median, q1, q3, low, high = numbers
+            shift, color, mark = {"normalized": (-0.14, RAW, "s"), "effective": (0.14, EFFECTIVE, "o")}[measure]
+            panel.plot([q1, q3], [row + shift] * 2, color=color, linewidth=1)
+            panel.plot([low, high], [row + shift] * 2, color=color, linewidth=4, alpha=0.5, solid_capstyle="butt")
+            panel.plot(median, row + shift, mark, color=color, markersize=6, label=measure)
+    panel.set_yticks(range(len(shown)), shown)
+    panel.set_ylim(len(shown) - 0.5, -0.5)
+    panel.set_xlim(-0.02, 1.02)
+    panel.set_xlabel(f"recovery: median, its 90 % interval (thick) and quartiles (thin){_of_all(shown, spread)}")
+    panel.grid(axis="x")
+    handles = {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
+    return figure
+
+
+def _of_all(shown: Sequence[str], names: Collection[str]) -> str:
+    return "" if len(shown) == len(names) else f" (the first {len(shown)} configurations of {len(names)})"
 
 
 def save_figure(path: str | Path, figure: Figure) -> None:

@@ -47,11 +47,11 @@ def _remove_left_overs(final: Path) -> None:
     """Remove what killed processes left of their attempts to write the file."""
     left = re.compile(re.escape(f".{final.name}.") + r"(\d+)")
     for path in final.parent.iterdir():
-        if (match := left.fullmatch(path.name)) and _is_dead(int(match[1]), path):
+        if (match := left.fullmatch(path.name)) and is_dead(int(match[1]), path):
             path.unlink(missing_ok=True)
 
 
-def _is_dead(process: int, path: Path) -> bool:
+def is_dead(process: int, path: Path) -> bool:
     """Whether the process that wrote the file is gone: none has its number, or one that is younger than the file."""
     import psutil  # only where something was left
 

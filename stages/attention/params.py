@@ -1,9 +1,13 @@
 """The schema of params.yaml, read by every stage before anything else."""
 
+import copy
 import difflib
-from collections.abc import Iterator
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
@@ -14,6 +18,9 @@ from attention.functions import ATTENTION_FUNCTIONS
 from attention.registry import OPTIONS, option_problems
 
 PARAMS_FILE = "params.yaml"
+GRID_SECTIONS = ("data.", "model.", "train.")  # what a study may vary, besides the seed
+CLUSTERS = ("dask", "ray")
+MOST_TRAININGS, MOST_SEED = 1_000_000, 2**63 - 1
 _MISSING = object()
 
 
@@ -90,6 +97,32 @@ class TrainParams(_Section):
     engine: Annotated[Literal["auto", "compiled", "torch"], Field(description="one of: auto, compiled, torch")]
 
 
+class StudyParams(_Section):
+    """Which trainings are compared: every combination of the grid's values, each with so many seeds."""
+
+    seeds: Annotated[int, _whole(1, 100_000)]
+    grid: Annotated[
+        dict[str, list[Any]],
+        Field(description="{}, or a mapping from keys like model.attention to lists of different values"),
+    ]
+
+
+class ComputeParams(_Section):
+    """Where a study is computed, and how many trainings at once; no result depends on it."""
+
+    backend: Annotated[
+        Literal["threading", "loky", "dask", "ray"], Field(description="one of: threading, loky, dask, ray")
+    ]
+    workers: Annotated[
+        int | None,
+        Field(ge=1, le=65_536, description="null, for all cores, or a whole number from 1 to 65536"),
+    ]
+    address: Annotated[
+        str | None,
+        Field(min_length=1, description="null, or host:port of a Dask scheduler or of the head of a Ray cluster"),
+    ]
+
+
 class TrackingParams(_Section):
     """Where MLflow shows the runs; no result depends on it."""
 
@@ -100,11 +133,20 @@ class TrackingParams(_Section):
 class Params(_Section):
     """All of params.yaml."""
 
-    seed: Annotated[int, _whole(0, 2**63 - 1)]
+    seed: Annotated[int, _whole(0, MOST_SEED)]
     data: DataParams
     model: ModelParams
     train: TrainParams
+    study: StudyParams
     tracking: TrackingParams
+    compute: ComputeParams
+
+
+class Configuration(NamedTuple):
+    """One combination of the study's grid."""
+
+    values: Mapping[str, Any]  # from each key of the grid to its value here
+    params: Params  # what `dvc exp run -S key=value …` would make of params.yaml
 
 
 def known_keys(section: type[BaseModel] = Params, prefix: str = "") -> Iterator[str]:
@@ -118,7 +160,7 @@ def known_keys(section: type[BaseModel] = Params, prefix: str = "") -> Iterator[
 
 
 def load_params(path: str | Path = PARAMS_FILE) -> Params:
-    """Read and check all of `path`.
+    """Read and check all of `path`, the study's every configuration too.
 
     YAML is read as DVC reads it (version 1.2, so `1e-3` is a number), by the same library.
 
@@ -126,6 +168,33 @@ def load_params(path: str | Path = PARAMS_FILE) -> Params:
         ParamsError: one line for each problem, with the dotted key, the value got and what is allowed.
 
     """
+    return load_study(path)[0]
+
+
+def load_study(path: str | Path = PARAMS_FILE) -> tuple[Params, list[Configuration]]:
+    """Read and check as `load_params`, and return the configurations of the study as well.
+
+    Keys of the grid vary in the order of the schema, the last one fastest, each through its values as listed. Where
+    they name attention functions, options of another function do not count.
+    """
+    tree = _read_tree(path)
+    try:
+        params = Params.model_validate(tree)
+    except ValidationError as error:
+        raise _refusal(path, [_describe(tree, problem) for problem in error.errors()]) from error
+    if problems := [*_disagreements(params), *_study_problems(params)]:
+        raise _refusal(path, problems)
+    configurations, problems = _configurations(tree, params.study.grid)
+    if problems:
+        raise _refusal(path, problems)
+    return params, configurations
+
+
+def _refusal(path: str | Path, problems: list[str]) -> ParamsError:
+    return ParamsError("\n".join(f"{path}: {line}" for line in dict.fromkeys(problems)))
+
+
+def _read_tree(path: str | Path) -> dict[str, Any]:
     try:
         text = Path(path).read_bytes()
     except OSError as error:
@@ -139,14 +208,72 @@ def load_params(path: str | Path = PARAMS_FILE) -> Params:
             f"{path}: got {show_value(tree)}; allowed: a mapping with the keys {', '.join(Params.model_fields)}; "
             f"`git checkout {path}` brings the default file back"
         )
-    try:
-        params = Params.model_validate(tree)
-    except ValidationError as error:
-        lines = dict.fromkeys(_describe(tree, problem) for problem in error.errors())
-        raise ParamsError("\n".join(f"{path}: {line}" for line in lines)) from error
-    if disagreements := list(_disagreements(params)):
-        raise ParamsError("\n".join(f"{path}: {line}" for line in disagreements))
-    return params
+    return tree
+
+
+def _study_problems(params: Params) -> Iterator[str]:
+    """Yield a line for each problem of a study and of where it is computed, before its values are looked at."""
+    grid, seeds = params.study.grid, params.study.seeds
+    allowed = [key for key in known_keys() if key.startswith(GRID_SECTIONS)]
+    for key, values in grid.items():
+        if key not in allowed:
+            near = difflib.get_close_matches(key, allowed, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(allowed)}"
+            yield f"study.grid: got the key {show_name(key)}; {hint}"
+        elif not values:
+            yield f"study.grid: {key}: got []; allowed: a list of different values, at least one"
+    trainings = seeds * math.prod(map(len, grid.values()))
+    if trainings > MOST_TRAININGS:
+        yield f"study.grid: got {trainings:,} trainings; allowed: at most {MOST_TRAININGS:,}; take fewer values"
+    if params.compute.address is not None and params.compute.backend not in CLUSTERS:
+        yield (
+            f"compute.address: got {show_value(params.compute.address)}; allowed with {params.compute.backend}, "
+            f"which uses this machine: null; or set compute.backend to one of: {', '.join(CLUSTERS)}"
+        )
+
+
+def _configurations(tree: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> tuple[list[Configuration], list[str]]:
+    """Return every combination of the grid's values, and a line for each problem that one of them has."""
+    keys = [key for key in known_keys() if key in grid]
+    found, problems = [], []
+    for values in itertools.product(*(grid[key] for key in keys)):
+        changed = {name: copy.copy(section) for name, section in tree.items()}
+        for key, value in zip(keys, values, strict=True):
+            section, _, name = key.partition(".")
+            changed[section][name] = value
+        if "model.attention" in keys:  # params.yaml may set options for a function that is not in the grid
+            _drop_options(changed["model"], keys)
+        try:
+            params = Params.model_validate(changed)
+        except ValidationError as error:
+            problems += [f"study.grid: {_describe(changed, problem)}" for problem in error.errors()]
+            continue
+        problems += [f"study.grid: {line}" for line in _disagreements(params)]
+        found.append(Configuration({key: _value(params, key) for key in keys}, params))
+    for key in keys if not problems else []:
+        texts = [json.dumps(_value(params, key)) for params in _along(found, keys, grid, key)]
+        if len(set(texts)) < len(texts):
+            problems.append(f"study.grid: {key}: got {show_value(grid[key])}; allowed: a list of different values")
+    return found, problems
+
+
+def _drop_options(model: dict[str, Any], keys: list[str]) -> None:
+    """Set to null the options that the function does not have, unless the grid gives them."""
+    function = ATTENTION_FUNCTIONS.get(model["attention"]) if isinstance(model["attention"], str) else None
+    for name in set(OPTIONS) - set(function.options) if function else ():
+        if f"model.{name}" not in keys:
+            model[name] = None
+
+
+def _along(found: list[Configuration], keys: list[str], grid: Mapping[str, list[Any]], key: str) -> Iterator[Params]:
+    """Yield a configuration for each value of one key of the grid."""
+    step = math.prod(len(grid[later]) for later in keys[keys.index(key) + 1 :])
+    return (found[number * step].params for number in range(len(grid[key])))
+
+
+def _value(params: Params, key: str) -> Any:
+    section, _, name = key.partition(".")
+    return getattr(getattr(params, section), name)
 
 
 def _disagreements(params: Params) -> Iterator[str]:

@@ -9,21 +9,21 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.dataset import Examples, ExampleTable
+from attention.dataset import Examples, Table
 from attention.weights import Weights
 
 Floats = NDArray[np.float64]
 Blocks = Iterable[Examples]
 
 
-def network_mse(attention: NDArray[np.float32], weights: Weights, test: ExampleTable) -> float:
+def network_mse(attention: NDArray[np.float32], weights: Weights, test: Table) -> float:
     """Return the error of Σ_j x_j·a[c, j]·w_j + b for the attention a (n_contexts, seq_len)."""
     slopes = attention.astype(np.float64) * weights.arrays["linear.weight"][0]  # (n_contexts, seq_len)
     bias = float(weights.arrays["linear.bias"][0])
     return _mse(test.blocks(), lambda block: _dot(block.inputs, slopes[block.contexts], bias))
 
 
-def baseline_mses(train: ExampleTable, test: ExampleTable) -> dict[str, float]:
+def baseline_mses(train: Table, test: Table) -> dict[str, float]:
     """Fit on `train` and return the error on `test` of the mean, and of a linear model that sees no context."""
     moments = _second_moments(train.blocks(), train.seq_len)
     mean = moments[0, -1] / moments[0, 0]

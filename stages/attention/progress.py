@@ -1,10 +1,13 @@
-"""Progress of a training: a bar on a terminal, a line an epoch elsewhere."""
+"""Progress of a training or a study: a bar on a terminal; elsewhere a line an epoch, or now and then."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
+
+EVERY = 10.0  # seconds between two lines about a study
 
 
 class Progress:
@@ -35,6 +38,37 @@ class Progress:
 def progress(epochs: int, steps_per_epoch: int) -> Iterator[Progress]:
     """Show the progress of a training while it lasts."""
     shown = Progress(epochs, steps_per_epoch)
+    try:
+        yield shown
+    finally:
+        shown._bar.close()
+
+
+class Count:
+    """Counts the trainings of a study."""
+
+    def __init__(self, total: int, reused: int) -> None:
+        self._done, self._total, self._told = reused, total, time.monotonic()
+        self._live = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=total, initial=reused, desc="study", unit=" trainings", disable=not self._live, leave=False
+        )
+        if reused:
+            tqdm.write(f"study: {reused:,} of {total:,} trainings reused from a study that did not end")
+
+    def training(self) -> None:
+        """Count one more."""
+        self._done += 1
+        self._bar.update()
+        if not self._live and time.monotonic() - self._told > EVERY:
+            self._told = time.monotonic()
+            print(f"study: {self._done:,} of {self._total:,} trainings", flush=True)
+
+
+@contextmanager
+def count_trainings(total: int, reused: int) -> Iterator[Count]:
+    """Show the progress of a study while it lasts, with rate and time left; tell how many trainings it need not do."""
+    shown = Count(total, reused)
     try:
         yield shown
     finally:

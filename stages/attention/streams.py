@@ -19,6 +19,7 @@ Purpose = Literal[
     "linear weights",
     "shuffle",
     "gumbel noise",
+    "bootstrap",
 ]
 
 

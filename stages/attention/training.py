@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.dataset import BLOCK_ROWS, Examples, ExampleTable
-from attention.engines import attention_of, start_engine
+from attention.dataset import BLOCK_ROWS, Examples, Table
+from attention.engines import attention_of, choose_engine, start_engine
 from attention.errors import TrainingError
-from attention.params import TrainParams
+from attention.functions import ATTENTION_FUNCTIONS
+from attention.params import Params, TrainParams
+from attention.registry import resolve_options
 from attention.streams import stream
 from attention.weights import Weights
 
@@ -24,9 +27,25 @@ class Epoch:
     attention: NDArray[np.float32]  # (n_contexts, seq_len)
 
 
+def determining(params: Params, seed: int, seq_len: int) -> dict[str, Any]:
+    """Return all that determines a training besides its data, by dotted key, with defaults and `auto` resolved."""
+    function, train = params.model.attention, params.train
+    options = resolve_options(ATTENTION_FUNCTIONS[function], params.model.options, seq_len)
+    return {
+        "seed": seed,
+        "model.attention": function,
+        **{f"model.{name}": value for name, value in options.items()},
+        "train.epochs": train.epochs,
+        "train.batch_size": train.batch_size,
+        "train.learning_rate": train.learning_rate,
+        "train.shuffle": train.shuffle,
+        "train.engine": choose_engine(train.engine, function),
+    }
+
+
 def train(
     weights: Weights,
-    table: ExampleTable,
+    table: Table,
     params: TrainParams,
     seed: int,
     progress: Callable[[int], None] = lambda _: None,
@@ -66,7 +85,7 @@ def train(
         yield Epoch(epoch, mse, now, attention_of(now))
 
 
-def _blocks(table: ExampleTable, params: TrainParams, seed: int, epoch: int) -> Iterator[Examples]:
+def _blocks(table: Table, params: TrainParams, seed: int, epoch: int) -> Iterator[Examples]:
     whole_batches = max(1, BLOCK_ROWS // params.batch_size) * params.batch_size  # so no batch spans two blocks
     order = stream(seed, "shuffle", epoch)
     for block in table.blocks(whole_batches):

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlparse
 
 from attention.doctor import Finding
 from attention.params import load_params
-from attention.tracking.run import is_dead
+from attention.tracking.recorder import is_dead
 from attention.tracking.store import open_store, tracking_uri, without_secrets
 
 

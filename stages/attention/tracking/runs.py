@@ -17,7 +17,8 @@ from attention.dataset import md5
 from attention.engines import promises_bytes
 from attention.errors import AttentionError, RestoreError, TrackingError
 from attention.params import load_params
-from attention.tracking.run import CODE_PATCH, PARAMS_TEXT, continue_run
+from attention.tracking.recorder import CODE_PATCH, PARAMS_TEXT
+from attention.tracking.run import continue_run
 from attention.tracking.store import open_store, tracking_uri, without_secrets
 from attention.tracking.view import show_evaluation, show_pictures, show_training
 from attention.weights import load_weights
