@@ -8,6 +8,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import statistics
@@ -21,7 +22,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from report import RESULTS, write_report
+from report import RESULTS, write_markdown, write_report
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "stages")]
@@ -43,6 +44,16 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 Row = dict[str, str]
+WHAT = {
+    "cpu": "other processors: every function with a kernel",
+    "torch": "other processors: `engine: torch`, and functions without a kernel",
+    "tracker": "trackers that fail, and how much longer it takes",
+    "kills": "kills and interrupts",
+    "input": "wrong input",
+    "disk": "no room, no right to write",
+    "race": "many at once",
+    "restore": "`attention restore`",
+}
 STAGES = ("generate", "train", "evaluate", "plot")
 QUIET = {"PYTHONWARNINGS": "ignore"}
 ROUNDS = 3  # of which the median counts
@@ -78,6 +89,27 @@ def main() -> None:
             rows = earlier_rows() | {part: new}  # read again: another process may have finished other parts
             ordered = [row for name in parts for row in rows.get(name, [])]
             write_report("trust", ordered, "What was tried against the results, and how often they gave way")
+            write_markdown("trust_summary", list(summary(ordered)), "What the results withstood")
+
+
+def summary(rows: list[Row]) -> Iterator[Row]:
+    """Put rows of a part that ended in the same way together; delays as the lowest and the highest."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        ended = re.sub(r"; [+-]?[\d.]+ s$| \(as it is here.*|: MSE by.*", "", row["result"])
+        groups.setdefault((row["part"], ended), []).append(row)
+    for (part, ended), group in groups.items():
+        found = [re.search(r"; ([+-][\d.]+) s$", row["result"]) for row in group]
+        delays = sorted((match[1] for match in found if match), key=float)
+        late = f"; {delays[0]} to {delays[-1]} s" if delays else ""
+        tried = {row["what was tried"].removeprefix("engine: torch, ").partition(": ATEN")[0]: None for row in group}
+        often = dict.fromkeys(row["how often"] for row in group)
+        yield {
+            "what": WHAT[part],
+            "tried": "; ".join(tried),
+            "how often": f"{' / '.join(often)}, each" if len(group) > 1 else next(iter(often)),
+            "result": ended + late,
+        }
 
 
 def earlier_rows() -> dict[str, list[Row]]:
