@@ -1,6 +1,7 @@
 """The `attention` command: prove, restore and publish results, and see what is wrong."""
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,22 @@ from attention.errors import AttentionError, RestoreError
 
 def main() -> None:
     """Run the command line; a user's mistake ends it with one line and status 1."""
+    options = command_line().parse_args()
+    try:
+        sys.exit(options.call(options))
+    except AttentionError as error:
+        sys.exit(str(error))
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as a shell counts it
+    except OSError as error:
+        sys.exit(f"{error.filename or 'a file'}: {error.strerror or error}; mend that, and give the command again")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Return what reads the command line; each command sets the function to call."""
     parser = argparse.ArgumentParser(prog="attention", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -32,15 +49,10 @@ def main() -> None:
     command = commands.add_parser("doctor", help="look for what is wrong with the environment and the stores")
     command.set_defaults(call=lambda _: doctor())
 
-    options = parser.parse_args()
-    try:
-        sys.exit(options.call(options))
-    except AttentionError as error:
-        sys.exit(str(error))
-    except OSError as error:
-        sys.exit(f"{error.filename or 'a file'}: {error.strerror or error}; mend that, and give the command again")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command = commands.add_parser("completion", help="print what makes a shell complete this command's arguments")
+    command.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    command.set_defaults(call=lambda options: completion(options.shell))
+    return parser
 
 
 def verify(run: str | None) -> int:
@@ -112,6 +124,14 @@ def doctor() -> int:
         if not finding.well:
             print(f"{finding.what}: {finding.mend}")
     return 0 if all(finding.well for finding in findings) else 1
+
+
+def completion(shell: str) -> int:
+    """Print the script that a shell reads to complete this command."""
+    import shtab
+
+    print(shtab.complete(command_line(), shell))
+    return 0
 
 
 def find(root: Path, run: str) -> State:
