@@ -1,17 +1,21 @@
 """The attention command on real copies, real experiments and a real store."""
 
+import contextlib
+import os
+import shutil
+import signal
 import sqlite3
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from conftest import Project, clean_environment
+from faulty_servers import PASSWORD, closed_port, mlflow_server, no_such_store
+from restoring import Wanted, attention, lose_cache, make, problems
 
-
-def attention(project: Project, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command of the project's own copy, wherever an installed one points."""
-    path = str(project.root / "stages")
-    return project.attempt("python", "-m", "attention.cli", *arguments, PYTHONPATH=path, **environment)
+from attention.copies import LARGEST, code_patch
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +153,185 @@ def test_doctor_finds_nothing_wrong_and_then_each_thing_that_is(project: Project
     assert {"environment", "params.yaml", "results"} <= wrong
     assert "no-such-package none, locked 1.0" in ill.stdout
     assert "environment: `make clean repro` installs requirements.lock anew" in ill.stdout
+
+
+def test_runs_of_changed_trees_come_back_from_the_cache_and_without_it(project: Project, tmp_path: Path) -> None:
+    """New files too, which DVC leaves out of an experiment; `benchmarks/trust.py restore` tries many more."""
+    project = project.copy(tmp_path / "project")
+    wanted = [
+        Wanted({"seed": 2}, "a new file", "experiment"),
+        Wanted({"seed": 3, "train.shuffle": True}, "a new binary file", "id"),
+        Wanted({"seed": 4}, "ends of lines", "name"),
+    ]
+    kept = [make(project, one, number) for number, one in enumerate(wanted)]
+    assert [*problems(project, kept[1], tmp_path / "from cache")] == []
+    lose_cache(project)
+    for number, one in enumerate(kept):
+        assert [*problems(project, one, tmp_path / f"by running {number}")] == []
+
+
+def test_outputs_come_from_a_remote_and_a_local_configuration_is_kept(project: Project, tmp_path: Path) -> None:
+    project = project.copy(tmp_path / "project")
+    project.run("dvc", "remote", "add", "--quiet", "--default", "store", str(tmp_path / "store"))
+    config = project.root / ".dvc/config"
+    config.write_text(config.read_text().replace(str(tmp_path / "store"), "../../store"))  # from the folder of the file
+    (project.root / ".dvc/config.local").write_text("[cache]\n    type = copy\n")
+    project.commit("remote")
+    attention(project, "publish")
+    project.run("dvc", "push", "--quiet")
+    wanted = project.outputs()
+    lose_cache(project)
+    restored = attention(project, "restore", "embedding seed 0", str(tmp_path / "restored"))
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    assert Project(tmp_path / "restored").outputs() == wanted
+    assert not (tmp_path / "restored/mlflow.db").exists(), "nothing ran"
+    assert "type = copy" in (tmp_path / "restored/.dvc/config.local").read_text()
+
+
+@pytest.mark.parametrize("tracker", [closed_port, no_such_store])
+@pytest.mark.parametrize("command", [("verify", "nobody"), ("restore", "nobody", "new"), ("publish",)])
+def test_a_tracker_that_does_not_answer_is_told_in_one_line_without_its_password(
+    tracker: Callable[[], contextlib.AbstractContextManager[str]], command: tuple[str, ...], project: Project
+) -> None:
+    with tracker() as uri:
+        done = attention(project, *command, MLFLOW_TRACKING_URI=uri, PYTHONWARNINGS="ignore")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("MLflow cannot be reached, or not to the end (")
+    assert line.endswith("one that answers; `attention doctor` looks at the store")
+    assert PASSWORD not in done.stdout + done.stderr
+    assert not (project.root / "new").exists()
+
+
+def test_publish_completes_what_a_server_lost_that_went_away(project: Project, tmp_path: Path) -> None:
+    """Killed as soon as the run exists; the same store, opened again, then has all of it, once."""
+    with mlflow_server(tmp_path) as (uri, group):
+        path = str(project.root / "stages")
+        environment = clean_environment(MLFLOW_TRACKING_URI=uri, PYTHONPATH=path, PYTHONWARNINGS="ignore")
+        command = ["python", "-m", "attention.cli", "publish"]
+        with (tmp_path / "said.txt").open("w") as said:
+            publishing = subprocess.Popen(command, cwd=project.root, env=environment, stdout=said, stderr=said)
+        while publishing.poll() is None and not count(tmp_path / "server.db", "runs"):
+            time.sleep(0.01)
+        os.killpg(group, signal.SIGKILL)
+        assert publishing.wait() == 1
+    said_last = (tmp_path / "said.txt").read_text().splitlines()[-1]
+    assert said_last == f"{project.root}: MLflow was lost on the way; `attention publish` again completes the run"
+
+    attention(project, "publish")
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/server.db", "PYTHONWARNINGS": "ignore"}
+    with sqlite3.connect(tmp_path / "server.db") as server:  # its artifacts were behind the server
+        server.execute("UPDATE runs SET artifact_uri = ?", ((tmp_path / "artifacts").as_uri(),))
+        server.execute("UPDATE experiments SET artifact_location = ?", ((tmp_path / "artifacts").as_uri(),))
+    for _ in range(2):
+        done = attention(project, "publish", **store)
+        assert done.returncode == 0, done.stderr
+    numbers = "SELECT key, step, value FROM metrics ORDER BY key, step"
+    with sqlite3.connect(tmp_path / "server.db") as server, sqlite3.connect(project.root / "mlflow.db") as whole:
+        assert server.execute(numbers).fetchall() == whole.execute(numbers).fetchall()
+    assert count(tmp_path / "server.db", "runs") == 1
+
+
+def count(store: Path, table: str) -> int:
+    with sqlite3.connect(store) as connection:
+        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
+
+
+def test_a_state_that_is_not_there_is_told_in_one_line(project: Project, tmp_path: Path) -> None:
+    project = project.copy(tmp_path / "project")
+    attention(project, "publish")
+    lock = project.root / "dvc.lock"
+    text = lock.read_text()
+    expected = {
+        "dvc.lock: is not as DVC writes it; `git checkout dvc.lock` brings the committed one back": "stages: [7]",
+        f"{lock}: cannot be read (No such file or directory); `dvc repro` makes results": None,
+    }
+    for message, content in expected.items():
+        lock.unlink()
+        if content:
+            lock.write_text(content)
+        done = attention(project, "verify")
+        assert (done.returncode, done.stderr) == (1, f"{message}\n")
+    lock.write_text(text)
+
+    for sql, message in {
+        "UPDATE tags SET value = printf('%040d', 0) WHERE key = 'mlflow.source.git.commit'": (
+            f"embedding seed 0: its commit {'0' * 40} is not in this repository; `git fetch --all` may bring it"
+        ),
+        "DELETE FROM tags WHERE key = 'mlflow.source.git.commit'": (
+            "embedding seed 0: its run has no git commit, so its code is not known; train it again in a git repository"
+        ),
+    }.items():
+        with sqlite3.connect(project.root / "mlflow.db") as store:
+            store.execute(sql)
+        done = attention(project, "restore", "embedding seed 0", str(tmp_path / "new"), PYTHONWARNINGS="ignore")
+        assert (done.returncode, done.stderr) == (1, f"{message}\n")
+        assert not (tmp_path / "new").exists()
+
+    shutil.rmtree(project.root / ".git")
+    done = attention(project, "verify")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{project.root}: `git rev-parse HEAD …` failed: ")
+    assert done.stderr.endswith("; is this a git repository with a commit?\n")
+
+
+def test_code_that_does_not_run_is_told_with_the_folder_that_has_it(project: Project) -> None:
+    code = project.root / "stages/train.py"
+    text = code.read_text()
+    code.write_text("raise ImportError('broken')\n")
+    done = attention(project, "verify")
+    code.write_text(text)
+    assert done.returncode == 1
+    assert "`dvc repro` failed there: ImportError: broken; run it in that folder to see all it says" in done.stderr
+
+
+def test_a_file_of_the_project_that_is_gone_is_told_in_one_line(project: Project) -> None:
+    lock = project.root / "requirements.lock"
+    text = lock.read_text()
+    lock.unlink()
+    done = attention(project, "doctor")
+    lock.write_text(text)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"{lock}: No such file or directory; mend that, and give the command again\n",
+    )
+
+
+def test_the_command_works_below_the_root_and_in_a_detached_clone(project: Project, tmp_path: Path) -> None:
+    below = Project(project.root / "stages")
+    done = below.attempt("python", "-m", "attention.cli", "publish", "--all", PYTHONPATH=str(below.root))
+    assert done.returncode == 0, done.stderr
+    assert not (below.root / "mlflow.db").exists()
+    clone = Project(tmp_path / "clone")
+    project.run("git", "clone", "--quiet", str(project.root), str(clone.root))
+    clone.run("git", "checkout", "--quiet", "--detach")
+    clone.run("git", "remote", "remove", "origin")
+    done = attention(clone, "verify")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("the working tree: 13 of 13 outputs agree byte for byte\n")
+
+
+def test_the_patch_of_a_tree_leaves_the_repository_as_it_is(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the user's index nor the objects change; no huge file and no other repository gets into it."""
+    root = project.copy(tmp_path / "project").root
+    project = Project(root)
+    (root / "stages/evaluate.py").write_bytes(b"x = '\xe9'\r\n")  # neither UTF-8 nor ends of lines of this system
+    (root / "stages/new [file].py").write_text("y = 1\n")
+    (root / "data.bin").write_bytes(bytes(LARGEST + 1))
+    project.run("git", "init", "--quiet", "inner")
+    (root / "note.txt").write_text("staged")
+    project.run("git", "add", "note.txt")
+    before = {path: path.read_bytes() for path in (root / ".git").rglob("*") if path.is_file()}
+    monkeypatch.setenv("GIT_INDEX_FILE", str(root / ".git/index"))  # as git tells its hooks
+    patch = code_patch(root)
+    assert {path: path.read_bytes() for path in (root / ".git").rglob("*") if path.is_file()} == before
+    named = {line.split()[-1] for line in patch.splitlines() if line.startswith(b"diff --git")}
+    assert named == {b"b/note.txt", b"b/stages/evaluate.py", b"[file].py"}
+    project.run("git", "stash", "--quiet", "--include-untracked")
+    subprocess.run(["git", "apply", "--binary", "-"], cwd=root, input=patch, check=True, env=clean_environment())
+    assert (root / "stages/evaluate.py").read_bytes() == b"x = '\xe9'\r\n"
 
 
 def test_a_shell_completes_the_command(project: Project) -> None:

@@ -67,6 +67,7 @@ def test_nothing_is_lost_but_the_view_with_a_server_that(fault: str, faults: Pat
     warnings = (faults / fault / "stderr").read_text().splitlines()
     assert len(warnings) == len(STAGES)  # each says it once
     assert all(line.startswith("warning: MLflow cannot be reached, results are not affected (") for line in warnings)
+    assert all(line.endswith("); `attention publish` shows them later") for line in warnings)
     assert says_the_secret(faults / fault) == []
 
 

@@ -76,13 +76,18 @@ def compare(state: State, root: Path, folder: Path) -> list[Agreement]:
         return list(found.values())
     replaced = False
     for stage, tolerance in TORCH.items():
-        for path in _of_stage(found, stage):
-            found[path] = _numbers(found[path], tolerance, state, root, folder)
-            replaced |= found[path].verdict.startswith("within")
-        if not replaced:
-            continue
-        reproduce(folder, "--force", "--no-run-cache", "--single-item", FOLLOWS[stage])
-        found |= {path: _bytes(path, state.outputs[path], folder) for path in _of_stage(found, FOLLOWS[stage])}
+        different = [path for path in _of_stage(found, stage) if found[path].verdict != "same"]
+        for path in different:
+            found[path] = _numbers(found[path], tolerance, state.recorded(root, path), folder)
+        if not all(found[path].holds for path in different):
+            break  # another training: what follows from it is another, too
+        for path in different:
+            replaced = True
+            (folder / path).unlink()  # it may be a link into the cache
+            (folder / path).write_bytes(state.recorded(root, path) or b"")
+        if replaced:
+            reproduce(folder, "--force", "--no-run-cache", "--single-item", FOLLOWS[stage])
+            found |= {path: _bytes(path, state.outputs[path], folder) for path in _of_stage(found, FOLLOWS[stage])}
     if replaced:
         subprocess.run([sys.executable, "-m", "dvc", "commit", "--force", "--quiet"], cwd=folder, check=True)
     return list(found.values())
@@ -120,24 +125,20 @@ def _of_stage(found: Mapping[str, Agreement], stage: str) -> list[str]:
     return [path for path in found if path.startswith(f"data/{stage}/")]
 
 
-def _numbers(one: Agreement, tolerance: Tolerance, state: State, root: Path, folder: Path) -> Agreement:
-    """Judge a file by its numbers; where they agree, the recorded file takes its place."""
-    if one.verdict == "same" or one.got == "missing":
+def _numbers(one: Agreement, tolerance: Tolerance, recorded: bytes | None, folder: Path) -> Agreement:
+    """Judge a file whose bytes differ by its numbers."""
+    if one.got == "missing":
         return one
-    recorded = state.recorded(root, one.path)
     if recorded is None:
         return replace(one, verdict="DIFFERENT; the recorded file is nowhere here, so its numbers are not known")
-    path = folder / one.path
     try:
-        apart = distances(one.path, recorded, path.read_bytes())
+        apart = distances(one.path, recorded, (folder / one.path).read_bytes())
     except (ValueError, TypeError, LookupError, SafetensorError):
         return replace(one, verdict="DIFFERENT; in more than numbers")
     far = {name: distance for name, distance in apart.items() if not distance <= tolerance.of(name)}
     if far:
         told = ", ".join(f"{name} by {distance:.1e}, allowed {tolerance.of(name):g}" for name, distance in far.items())
         return replace(one, verdict=f"DIFFERENT; {told}")
-    path.unlink()  # it may be a link into the cache
-    path.write_bytes(recorded)
     widest = max(apart, key=lambda name: apart[name] / (tolerance.of(name) or 1))
     return replace(one, verdict=f"within {tolerance.of(widest):g}: {widest} by {apart[widest]:.1e}")
 

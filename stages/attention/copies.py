@@ -6,9 +6,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from configparser import RawConfigParser
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -92,23 +92,40 @@ def code_patch(root: Path) -> bytes:
 
     New files too large to be code, and other repositories below this one, are left out.
     """
-    index, objects = (
-        Path(git(root, "rev-parse", "--path-format=absolute", "--git-path", name)) for name in ("index", "objects")
-    )
-    with tempfile.TemporaryDirectory() as folder:  # so that the user's own index and objects stay as they are
-        own = {"GIT_INDEX_FILE": f"{folder}/index", "GIT_OBJECT_DIRECTORY": folder, "GIT_LITERAL_PATHSPECS": "0"}
-        own["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(objects)
+    with _own_index(root) as own:
+        index = Path(git(root, "rev-parse", "--path-format=absolute", "--git-path", "index"))
         if index.exists():
-            Path(folder, "index").write_bytes(index.read_bytes())
+            Path(own["GIT_INDEX_FILE"]).write_bytes(index.read_bytes())
         git(root, "add", "--update", "--", ".", *NOT_CODE, environment=own)
-        listed = git_bytes(
-            root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".", *NOT_CODE, environment=own
-        )
+        untracked = ("ls-files", "--others", "--exclude-standard", "-z")
+        listed = git_bytes(root, *untracked, "--", ".", *NOT_CODE, environment=own)
         new = [name for name in listed.split(b"\0") if name and _may_be_code(root / os.fsdecode(name))]
         if new:
+            literally = {"GIT_LITERAL_PATHSPECS": "1", **own}
             names = ("--pathspec-from-file=-", "--pathspec-file-nul")
-            git_bytes(root, "add", *names, stdin=b"\0".join(new), environment=own | {"GIT_LITERAL_PATHSPECS": "1"})
+            git_bytes(root, "add", *names, stdin=b"\0".join(new), environment=literally)
         return git_bytes(root, "diff", "--cached", "--binary", "HEAD", "--", ".", *NOT_CODE, environment=own)
+
+
+def patch_onto(root: Path, commit: str, patch: bytes, onto: str) -> bytes:
+    """Return the patch that makes the code of the commit `onto` what `patch` makes of that of `commit`."""
+    with _own_index(root) as own:
+        git(root, "read-tree", commit, environment=own)
+        if patch:
+            git_bytes(root, "apply", "--cached", "--whitespace=nowarn", "-", stdin=patch, environment=own)
+        return git_bytes(root, "diff", "--cached", "--binary", onto, "--", ".", *NOT_CODE, environment=own)
+
+
+@contextmanager
+def _own_index(root: Path) -> Iterator[dict[str, str]]:
+    """Give git an index and a place for objects of our own, so that the user's stay as they are."""
+    objects = git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects")
+    with tempfile.TemporaryDirectory() as folder:
+        yield {
+            "GIT_INDEX_FILE": f"{folder}/index",
+            "GIT_OBJECT_DIRECTORY": folder,
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
+        }
 
 
 def _may_be_code(path: Path) -> bool:

@@ -128,7 +128,8 @@ class Recorder:
                 f"params.yaml: tracking.required: got true, but MLflow cannot be reached ({reason}); "
                 "start its server, set MLFLOW_TRACKING_URI to one that answers, or set tracking.required to false"
             ) from None
-        print(f"warning: MLflow cannot be reached, results are not affected ({reason})", file=sys.stderr)
+        later = "`attention publish` shows them later"
+        print(f"warning: MLflow cannot be reached, results are not affected ({reason}); {later}", file=sys.stderr)
 
     @soft
     def _connect(self, experiment: str) -> None:

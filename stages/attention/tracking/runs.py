@@ -5,14 +5,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
 
 from attention.agreement import about
-from attention.copies import State, experiment_state, experiments, git, lay_out, share_cache
+from attention.copies import State, experiment_state, experiments, git, lay_out, patch_onto, share_cache
 from attention.dataset import md5
 from attention.engines import promises_bytes
 from attention.errors import AttentionError, RestoreError, TrackingError
@@ -35,7 +36,7 @@ def find_state(root: Path, name: str) -> State:
 
     """
     if found := experiment_state(root, name):
-        return found
+        return _with_new_files(root, found)
     with chdir(root), _asking():
         client, experiment_id = open_store(load_params().tracking.experiment)
         runs = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
@@ -47,6 +48,18 @@ def find_state(root: Path, name: str) -> State:
         f"{name}: neither a DVC experiment nor an MLflow run by id or name; "
         f"known: {', '.join(dict.fromkeys(known[:10])) or 'none'}; `dvc exp show` and `make ui` list them"
     )
+
+
+def _with_new_files(root: Path, state: State) -> State:
+    """DVC leaves files that git does not know out of an experiment; its MLflow run, where there is one, has them."""
+    with chdir(root), suppress(AttentionError), _asking():
+        client, experiment_id = open_store(load_params().tracking.experiment)
+        for run in client.search_runs([experiment_id], f"tags.`dvc.exp_name` = '{state.name}'"):
+            shown = _run_state(client, run)
+            if shown.outputs.get(MODEL) == state.outputs[MODEL]:  # else another experiment of the same name
+                patch = patch_onto(root, shown.commit, shown.patch, state.commit)
+                return replace(state, patch=patch, kept=shown.kept)
+    return state
 
 
 def _run_state(client: MlflowClient, run: MlflowRun) -> State:
