@@ -1,6 +1,7 @@
 """The pictures: what they show, and that they are the same bytes for the same arrays."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,18 +155,26 @@ def test_a_large_problem_can_be_drawn(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
 
 
+def along(line: Any) -> tuple[list[float], list[float]]:
+    """Return where a line goes."""
+    return list(line.get_xdata()), list(line.get_ydata())
+
+
+def heights(band: Any) -> tuple[float, float]:
+    """Return how far down and up a band goes."""
+    (path,) = band.get_paths()
+    return path.vertices[:, 1].min(), path.vertices[:, 1].max()
+
+
 def test_a_study_s_curves_have_the_median_the_bands_and_the_article_s_marks() -> None:
     mse = np.linspace(1, 3, 21)[:, None] * [10.0, 1.0, 0.1]  # 21 trainings of three epochs
     figure = curves_figure({"ours": mse, "other": mse[:5]}, {"ours": [15.0, 1.5, 0.2, 0.1]})
     ours, other = figure.axes
     assert [panel.get_title() for panel in figure.axes] == ["ours", "other"]
     median, marks = ours.lines
-    assert np.allclose(median.get_ydata(), [20, 2, 0.2])
-    assert (list(marks.get_xdata()), list(marks.get_ydata())) == ([0, 1, 2], [15, 1.5, 0.2])  # as far as it was trained
-    edges = [
-        (band.get_paths()[0].vertices[:, 1].min(), band.get_paths()[0].vertices[:, 1].max())
-        for band in ours.collections
-    ]
+    assert np.allclose(along(median)[1], [20, 2, 0.2])
+    assert along(marks) == ([0, 1, 2], [15, 1.5, 0.2])  # as far as it was trained
+    edges = [heights(band) for band in ours.collections]
     assert np.allclose(edges, [(0.11, 29), (0.15, 25)])
     assert len(other.lines) == 1
     (legend,) = figure.legends
@@ -188,7 +197,7 @@ def test_a_study_s_recovery_has_a_dot_an_interval_and_the_quartiles_for_each_con
     numbers = {"normalized": np.array([0.5, 0.4, 0.6, 0.45, 0.55]), "effective": np.array([0.8, 0.7, 0.9, 0.75, 0.85])}
     (panel,) = recovery_figure({"first": numbers, "second": numbers}).axes
     assert [label.get_text() for label in panel.get_yticklabels()] == ["first", "second"]
-    drawn = [(to_hex(line.get_color()), list(line.get_xdata())) for line in panel.lines]
+    drawn = [(to_hex(line.get_color()), along(line)[0]) for line in panel.lines]
     assert drawn == 2 * [
         (RAW, [0.4, 0.6]),
         (RAW, [0.45, 0.55]),
