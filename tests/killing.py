@@ -13,7 +13,7 @@ from pathlib import Path
 from conftest import Project, clean_environment, open_store, recorded_runs
 from faulty_servers import end_group
 
-STAGES = ("generate", "train", "evaluate", "plot")
+STAGES = ("generate", "train", "evaluate", "plot", "study")
 SOONER_OR_LATER = 300  # seconds, far more than anything here takes
 BESIDE = re.compile(r"\..+\.\d+")  # an output on its way: attention.outputs.writing
 

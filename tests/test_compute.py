@@ -6,13 +6,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numba
 import pytest
 from clusters import CLUSTERS, Cluster, need
 from conftest import Project, clean_environment
 from faulty_servers import closed_port, end_group, silent_server
 
+import attention.kernels  # noqa: F401 - tells Numba where its cache is
 from attention.compute import CHUNK_SECONDS, Report, _Chunks
 from attention.members import Member, Outcome
 from attention.params import load_params
@@ -21,6 +24,7 @@ PACKAGES = {"dask": "distributed", "ray": "ray"}
 SOONER_OR_LATER = 240  # seconds, far more than anything here takes
 SLOW = {"train.engine": "torch", "study.seeds": 24, "study.grid": {}}  # a fifth of a second a training
 QUIET = {"PYTHONWARNINGS": "ignore"}
+KERNELS = str(Path(numba.config.CACHE_DIR))  # compiled once for all, while each study has a journal of its own
 
 
 @pytest.fixture(scope="module")
@@ -53,18 +57,23 @@ def settings(**compute: Any) -> dict[str, Any]:
     return {f"compute.{name}": value for name, value in (plain | compute).items()}
 
 
-def study(project: Project, environment: Mapping[str, str] = QUIET, **compute: Any) -> dict[str, bytes]:
+def own_cache(project: Project) -> dict[str, str]:
+    """Return an environment in which no other study's journal is found."""
+    return {**QUIET, "XDG_CACHE_HOME": f"{project.root}.cache", "NUMBA_CACHE_DIR": KERNELS}
+
+
+def study(project: Project, environment: Mapping[str, str] = MappingProxyType({}), **compute: Any) -> dict[str, bytes]:
     """Run the study in a new folder and return what it writes."""
     project.set_params(settings(**compute))
-    project.run("python", "stages/study.py", **QUIET, **environment)
+    project.run("python", "stages/study.py", **own_cache(project), **environment)
     return {name: data for name, data in project.outputs().items() if name.startswith("data/study/")}
 
 
-def refusal(project: Project, environment: Mapping[str, str] = QUIET, **compute: Any) -> str:
+def refusal(project: Project, environment: Mapping[str, str] = MappingProxyType({}), **compute: Any) -> str:
     """Run a study that cannot be computed and return what it says; nothing else may happen."""
     before = project.outputs()
     project.set_params(settings(**compute))
-    done = project.attempt("python", "stages/study.py", **{**QUIET, **environment})
+    done = project.attempt("python", "stages/study.py", **own_cache(project), **environment)
     assert (done.returncode, done.stdout) == (1, "")
     assert project.outputs() == before
     (line,) = done.stderr.splitlines()
@@ -87,11 +96,16 @@ def test_a_cluster_writes_the_same_bytes(
     assert study(project, there.environment, backend=backend, workers=workers, address=there.address) == alone
 
 
-def test_workers_with_other_code_are_refused(cluster: tuple[str, Cluster], prepared: Project, tmp_path: Path) -> None:
+def test_workers_with_other_code_are_refused(
+    cluster: tuple[str, Cluster], prepared: Project, alone: dict[str, bytes], tmp_path: Path
+) -> None:
     backend, there = cluster
     project = prepared.copy(tmp_path / "project")
     with (project.root / "stages/attention/members.py").open("a") as file:
         file.write("# other code\n")
+    if backend == "ray":  # its workers look where the study is first, and here they find that
+        assert study(project, there.environment, backend=backend, address=there.address) == alone
+        return
     assert refusal(project, there.environment, backend=backend, address=there.address) == (
         f"params.yaml: compute.backend: got '{backend}', whose workers have other code of this project; "
         "allowed: the same commit and packages as here; bring them up to date, and start them again"
@@ -113,7 +127,7 @@ def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(backend: str, pre
     need(PACKAGES[backend], f"pip install -e '.[{backend}]'")
     project = prepared.copy(tmp_path / "project")
     project.set_params(SLOW)
-    wanted = study(project, {"XDG_CACHE_HOME": str(tmp_path / "other")}, backend="loky", workers=2)
+    wanted = study(project, backend="loky", workers=2)
     for name in wanted:
         (project.root / name).unlink()
     (tmp_path / "said").mkdir()
@@ -160,7 +174,7 @@ def test_a_worker_process_that_is_killed_is_replaced(prepared: Project, tmp_path
 
     project = prepared.copy(tmp_path / "project")
     project.set_params(SLOW)
-    wanted = study(project, {"XDG_CACHE_HOME": str(tmp_path / "other")}, backend="threading", workers=2)
+    wanted = study(project, backend="threading", workers=2)
     project.set_params(settings(backend="loky", workers=2))
     cache = tmp_path / "cache"
     running = subprocess.Popen(
@@ -196,6 +210,18 @@ class TestWhatIsSaid:
             f"params.yaml: compute.backend: got '{backend}', which is not installed; pip install -e '.[{backend}]', "
             "or set it to threading or loky"
         ]
+
+    def test_where_workers_die_again_and_again(self, prepared: Project, tmp_path: Path) -> None:
+        project = prepared.copy(tmp_path / "project")
+        with (project.root / "stages/attention/members.py").open("a") as file:
+            file.write("\n\ndef train_member(member):\n    import os\n    os.kill(os.getpid(), 9)\n")
+        project.set_params(settings(backend="loky", workers=2))
+        done = project.attempt("python", "stages/study.py", **QUIET)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == (
+            "params.yaml: compute.backend: got 'loky', whose workers died 3 times without finishing a training "
+            "(TerminatedWorkerError); look at their memory and logs, or set it to threading"
+        )
 
     @pytest.mark.parametrize(("backend", "how"), [("dask", "dask scheduler"), ("ray", "ray start --head")])
     def test_where_nobody_listens(self, backend: str, how: str, prepared: Project) -> None:

@@ -29,7 +29,7 @@ from attention.model import load_model
 from attention.params import load_params
 from attention.weights import load_weights
 
-STAGES = ("generate", "train", "evaluate", "plot")
+STAGES = ("generate", "train", "evaluate", "plot", "study")
 SOONER_OR_LATER = 120  # seconds, far more than anything here takes
 
 

@@ -276,3 +276,16 @@ class TestMlflow:
         steps = [metric.step for metric in client.get_metric_history(child.info.run_id, "train/mse")]
         assert (steps[0], steps[-1]) == (0, 599)
         assert 200 < len(steps) < 250
+
+    def test_publish_shows_the_study_once_from_its_files(self, finished_project: Project, tmp_path: Path) -> None:
+        project = finished_project.copy(tmp_path / "project")
+        for _ in range(2):
+            project.run("attention", "publish", PYTHONPATH="stages")
+        shown, before = (
+            recorded_runs(open_store(f"sqlite:///{each.root}/mlflow.db"), "attention-study")
+            for each in (project, finished_project)
+        )
+        assert len(shown) == 3
+        assert {run.info.run_name: run.data.metrics for run in shown} == {
+            run.info.run_name: run.data.metrics for run in before
+        }

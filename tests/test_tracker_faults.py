@@ -14,7 +14,7 @@ import pytest
 from conftest import Project, clean_environment, open_store, recorded_runs
 from faulty_servers import FAULTS, PASSWORD, end_group, mlflow_server
 
-STAGES = ("train", "evaluate", "plot")
+STAGES = ("train", "evaluate", "plot", "study")
 SOONER_OR_LATER = 120  # seconds, far more than anything here takes
 SLOW = {"train.engine": "torch", "train.epochs": 30}  # seconds of training, time to do harm in
 

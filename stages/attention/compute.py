@@ -4,6 +4,8 @@ Members go out in chunks that take about CHUNK_SECONDS, by the time that earlier
 milliseconds to a minute, and sending a chunk to a cluster some milliseconds. A worker that dies costs its chunks.
 """
 
+import asyncio
+import logging
 import os
 import socket
 import time
@@ -23,6 +25,8 @@ from attention.params import ComputeParams
 CHUNK_SECONDS = 0.2
 ANSWER_SECONDS = 5.0  # a cluster that is there answers in milliseconds
 ATTEMPTS = 3  # how often workers may die without a single training done in between
+
+LOUD = ("asyncio", "distributed", "distributed.client", "tornado", "tornado.application")  # loggers
 
 Indexed = tuple[int, Member]
 
@@ -165,12 +169,17 @@ def _dask(where: ComputeParams) -> Iterator[Place]:
     try:
         from distributed import Client, KilledWorker, LocalCluster
         from distributed.client import FutureCancelledError
+        from distributed.comm import connect
     except ImportError:
         raise _not_installed(where) from None
+    for name in LOUD:  # what is wrong is told in one line of ours
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     _probe(where)
     local = {"n_workers": where.workers or joblib.cpu_count(), "threads_per_worker": 1, "dashboard_address": None}
     cluster = None if where.address else LocalCluster(**local)
     try:
+        if where.address:  # the client would wait without end for somebody who listens and never answers
+            asyncio.run(asyncio.wait_for(connect(where.address), ANSWER_SECONDS)).abort()
         client = Client(where.address or cluster, timeout=ANSWER_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise _no_answer(where, error) from None

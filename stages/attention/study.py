@@ -4,10 +4,13 @@ The interval is that of the median: 5 % to 95 % of the medians of as many traini
 (bootstrap). Configurations keep the order of the grid: which of two is better, only their intervals can say.
 """
 
+import csv
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,6 +131,20 @@ def summary_columns(groups: Sequence[Group]) -> Columns:
         rows.append([*each.values.values(), len(each.seeds), len(each.seeds) - len(each.results), *numbers])
     names = [f"{measure}.{number}" for measure in MEASURES for number in SPREAD]
     return _columns([*groups[0].values, "trainings", "diverged", *names], rows)
+
+
+def read_outcomes(folder: Path) -> list[Outcome]:
+    """Read the outcomes of a study from the tables that it wrote, in their order."""
+    histories: dict[tuple[str, ...], list[list[float]]] = {}
+    of_one = -len(MEASURES)
+    with (folder / "histories.csv").open(newline="") as file:
+        for row in itertools.islice(csv.reader(file), 1, None):
+            histories.setdefault(tuple(row[: of_one - 1]), []).append([float(number) for number in row[of_one:]])
+    with (folder / "results.csv").open(newline="") as file:
+        rows = list(itertools.islice(csv.reader(file), 1, None))
+    return [
+        Outcome(histories.get(tuple(row[:of_one]), []), float(row[of_one]) if row[of_one] else None) for row in rows
+    ]
 
 
 def training_errors(groups: Sequence[Group]) -> dict[str, Floats]:

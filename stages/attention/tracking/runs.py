@@ -21,6 +21,7 @@ from attention.params import load_params
 from attention.tracking.recorder import CODE_PATCH, PARAMS_TEXT
 from attention.tracking.run import continue_run
 from attention.tracking.store import open_store, tracking_uri, without_secrets
+from attention.tracking.study import publish_study
 from attention.tracking.view import show_evaluation, show_pictures, show_training
 from attention.weights import load_weights
 
@@ -90,7 +91,7 @@ def _run_state(client: MlflowClient, run: MlflowRun) -> State:
 
 
 def publish(root: Path) -> str:
-    """Create or complete the MLflow run of the results in `root`, and return its name.
+    """Create or complete the MLflow run of the results in `root`, and those of its study; return the former's name.
 
     Raises:
         TrackingError: MLflow cannot be reached, or not to the end.
@@ -114,6 +115,7 @@ def publish(root: Path) -> str:
             show_pictures(run)
         if run.lost:
             raise TrackingError(f"{root}: MLflow was lost on the way; `attention publish` again completes the run")
+        publish_study()
         return run.name
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from mlflow.entities import Metric, Param
 
 from attention.dataset import md5
-from attention.params import Params
-from attention.study import MEASURES, SPREAD, Group, summary_columns, value_text
+from attention.params import Params, load_study
+from attention.study import MEASURES, SPREAD, Group, group, read_outcomes, summary_columns, value_text
 from attention.tracking.recorder import PROCESS, REQUEST_METRICS, Recorder, soft, this_process
+from attention.tracking.store import open_store
 from attention.training import determining
 
 OUT = Path("data/study")
@@ -65,10 +66,22 @@ class StudyRun(Recorder):
         self._client.set_terminated(run.info.run_id, "FINISHED")
 
 
+def publish_study() -> None:
+    """Show the study that is in data/study, unless it is shown already; the store is one that answers."""
+    params, configurations = load_study()
+    client, experiment = open_store(_experiment(params))
+    known = f"tags.`{RESULTS}` = '{md5(OUT / 'results.csv')}' and attributes.status = 'FINISHED'"
+    if client.search_runs([experiment], known, max_results=1):
+        return
+    groups = group(configurations, params.seed, params.study.seeds, read_outcomes(OUT))
+    with record_study(params) as run:
+        run.show(groups)
+
+
 @contextmanager
 def record_study(params: Params) -> Iterator[StudyRun]:
     """Record a study in a run of its own, which ends as the block does."""
-    run = StudyRun(params.tracking, f"{params.tracking.experiment}-study")
+    run = StudyRun(params.tracking, _experiment(params))
     run.mark_dead_runs()
     try:
         run.start(params)
@@ -77,6 +90,10 @@ def record_study(params: Params) -> Iterator[StudyRun]:
         run.mark_aborted("study", error)
         raise
     run.finish()
+
+
+def _experiment(params: Params) -> str:
+    return f"{params.tracking.experiment}-study"
 
 
 def _parameters(each: Group) -> dict[str, Any]:
