@@ -13,18 +13,29 @@ import shutil
 import uuid
 import warnings
 import zipfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from attention.cache import cache_folder
+from attention.tracking.store import store_lock
 from attention.weights import Weights
 
+REGISTERED = "attention-network"  # what the registry calls it, as dvc.yaml does among its artifacts
 GRAPH = Path("data/model.pt2")
+ABOUT = """Every training's network, a version each; the best one is yours to name (*Aliases*).
+
+Inputs: `inputs` (n, positions) float32 and `contexts` (n,) int64; output: (n,) float32. To serve one:
+`MLFLOW_TRACKING_URI=sqlite:///mlflow.db mlflow models serve --env-manager local -m models:/attention-network/1`
+"""
 ROOM = 1 << 24  # bytes, many times what a graph takes
 
 
@@ -37,6 +48,24 @@ def write_network(weights: Weights, folder: Path) -> None:
     about.model_uuid = uuid.uuid4().hex
     about.utc_time_created = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ")
     about.save(str(folder / "MLmodel"))
+
+
+def register_network(client: MlflowClient, model_id: str, run_id: str, run_name: str) -> None:
+    """Make a logged network the newest version of the registered model; a registry that refuses is left in peace."""
+    with suppress(MlflowException), store_lock():
+        version = _new_version(client, f"models:/{model_id}", run_id, run_name)
+        told = json.dumps([{"name": REGISTERED, "version": int(version)}])
+        client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: told})  # the link from the run's page
+
+
+def _new_version(client: MlflowClient, source: str, run_id: str, about: str) -> str:
+    try:
+        return str(client.create_model_version(REGISTERED, source, run_id, description=about).version)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+    client.create_registered_model(REGISTERED, description=ABOUT)
+    return str(client.create_model_version(REGISTERED, source, run_id, description=about).version)
 
 
 def _template(weights: Weights) -> Path:

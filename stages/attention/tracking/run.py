@@ -23,8 +23,9 @@ from mlflow.tracking import MlflowClient
 from attention.copies import code_patch, git
 from attention.dataset import ExampleTable, md5
 from attention.errors import RestoreError, TrackingError
+from attention.naming import run_name
 from attention.params import PARAMS_FILE, TrackingParams
-from attention.tracking.store import open_store, without_secrets
+from attention.tracking.store import NOTE, open_store, without_secrets
 from attention.weights import Weights
 
 # Tags: what determines the training, the digest of its evaluation, who has shown all it has, and the writing process.
@@ -64,6 +65,8 @@ class Run:
         self._may_refuse = tracking.required
         self._showing = stages
         self._weights = weights
+        self._params: dict[str, Any] = {}  # all that the run has
+        self._experiment: str | None = None  # DVC's, that the run was made in
         self._stages: list[str] = []  # that have shown all they have, in this run
         self._finished = False
         self._has_error = False
@@ -87,9 +90,12 @@ class Run:
     @_soft
     def start(self) -> None:
         """Create a run of this experiment."""
-        run = self._client.create_run(self._experiment_id, tags=_tags(self._weights), run_name=_name(self._weights))
-        self._id, self._name = run.info.run_id, str(run.info.run_name)
-        self.log_params(self._weights.origin["parameters"])
+        params, experiment = self._weights.origin["parameters"], os.environ.get("DVC_EXP_NAME")
+        name, tags = run_name(params, experiment), _tags(self._weights)
+        run = self._client.create_run(self._experiment_id, tags=tags, run_name=name)
+        self._id, self._name, self._experiment = run.info.run_id, name, experiment
+        self._client.set_tag(self._id, NOTE, _about(self._id))
+        self.log_params(params)
         if "mlflow.source.git.commit" in run.data.tags:
             self._client.log_text(self._id, Path(PARAMS_FILE).read_text(), PARAMS_TEXT)
             self._client.log_text(self._id, code_patch(Path()), CODE_PATCH)
@@ -135,7 +141,12 @@ class Run:
 
     @_soft
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log parameters by their dotted keys."""
+        """Log parameters by their dotted keys, and call the run what they say."""
+        self._params.update(params)
+        name = run_name(self._params, self._experiment)
+        if name != self._name:
+            self._client.update_run(self._id, name=name)
+            self._name = name
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
         self._client.log_batch(self._id, params=[Param(key, text) for key, text in texts.items()])
 
@@ -190,7 +201,7 @@ class Run:
     @_soft
     def log_network(self, weights: Weights) -> None:
         """Log the network as an MLflow model that belongs to the last epoch."""
-        from attention.tracking.network import write_network
+        from attention.tracking.network import register_network, write_network
 
         if not self._first("network"):
             return
@@ -201,6 +212,7 @@ class Run:
             self._client.log_model_artifacts(model.model_id, f"{folder}/model")
         self._client.finalize_logged_model(model.model_id, "READY")
         self._client.log_outputs(self._id, [LoggedModelOutput(model.model_id, step)])
+        register_network(self._client, model.model_id, self._id, self._name)
 
     @_soft
     def finish(self) -> None:
@@ -244,6 +256,9 @@ class Run:
 
     def _take_up(self, run: MlflowRun) -> None:
         self._id, self._name, self._stages = run.info.run_id, str(run.info.run_name), _stages(run)
+        logged = {key: _parse(text) for key, text in run.data.params.items()}
+        self._params = {**self._weights.origin["parameters"], **logged}
+        self._experiment = run.data.tags.get("dvc.exp_name")
         self._finished = run.info.status == "FINISHED"
         self._has_error = "error" in run.data.tags  # of an earlier attempt at a later stage
         if run.info.status == "RUNNING":
@@ -312,8 +327,22 @@ def _ending(run: Run) -> Iterator[None]:
     run.finish()
 
 
-def _name(weights: Weights) -> str:
-    return os.environ.get("DVC_EXP_NAME") or f"{weights.function} seed {weights.origin['parameters']['seed']}"
+def _about(run_id: str) -> str:
+    """Return what a person sees first on the run's page: the figure, and how to have it all again."""
+    figure = f"get-artifact?path=plot/attention.png&run_uuid={run_id}"
+    return (
+        f"[![True and learned attention]({figure})]({figure})\n\n"
+        "The figure is the artifact `plot/attention.png`, drawn by the stage `plot`. *Model metrics* has the curves, "
+        f"and the attention after every epoch with a slider. The same files again: `attention restore {run_id} DIR`.\n"
+    )
+
+
+def _parse(text: str) -> Any:
+    """Return the value of a parameter from what `log_params` made of it."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _tags(weights: Weights) -> dict[str, str]:
