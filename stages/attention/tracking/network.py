@@ -1,4 +1,4 @@
-"""The network as MLflow's models are: a pt2 graph, opened by `mlflow.pytorch.load_model`; no pickled code.
+"""The network as MLflow's models are: a pt2 graph, opened by `mlflow.pytorch` and `mlflow.pyfunc`; no pickled code.
 
 torch needs seconds to trace a graph, and the graph depends on the network's definition and sizes alone. So it is traced
 once with zeros for weights and kept; each training then only puts its weights into a copy.
@@ -31,6 +31,7 @@ from attention.weights import Weights
 
 REGISTERED = "attention-network"  # what the registry calls it, as dvc.yaml does among its artifacts
 GRAPH = Path("data/model.pt2")
+SERVED = Path(__file__).with_name("served_network.py")
 ABOUT = """Every training's network, a version each; the best one is yours to name (*Aliases*).
 
 Inputs: `inputs` (n, positions) float32 and `contexts` (n,) int64; output: (n,) float32. To serve one:
@@ -74,6 +75,7 @@ def _template(weights: Weights) -> Path:
     determined_by = [
         *(importlib.metadata.version(package) for package in ("torch", "mlflow")),
         *((Path(__file__).parents[1] / f"{module}.py").read_text() for module in ("functions", "model", "registry")),
+        SERVED.read_text(),
         repr((zeros.function, zeros.n_contexts, zeros.seq_len, sorted(zeros.options.items()))),
     ]
     name = hashlib.sha256("\0".join(determined_by).encode()).hexdigest()[:16]
@@ -90,6 +92,7 @@ def _template(weights: Weights) -> Path:
 def _trace(weights: Weights, folder: Path) -> None:
     if shutil.disk_usage(folder.parent).free < ROOM:  # torch's own writer ends the whole process when the disk is full
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    import mlflow.pyfunc
     import mlflow.pytorch
     import torch
 
@@ -106,8 +109,15 @@ def _trace(weights: Weights, folder: Path) -> None:
             # two rows: torch.export would freeze a batch of one
             input_example=(torch.zeros(2, weights.seq_len), torch.zeros(2, dtype=torch.int64)),
             signature=ModelSignature(Schema([inputs, contexts]), Schema([output])),
-            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
+            pip_requirements=[f"mlflow=={mlflow.__version__}", f"torch=={torch.__version__.partition('+')[0]}"],
         )
+    (folder / "code").mkdir()
+    shutil.copy(SERVED, folder / "code")
+    about = Model.load(str(folder))
+    mlflow.pyfunc.add_to_model(
+        about, SERVED.stem, str(GRAPH.parent), "code", conda_env="conda.yaml", python_env="python_env.yaml"
+    )
+    about.save(str(folder / "MLmodel"))
 
 
 def _fill(template: Path, graph: Path, weights: Weights) -> None:
