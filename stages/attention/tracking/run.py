@@ -256,7 +256,7 @@ class Run:
 
     def _take_up(self, run: MlflowRun) -> None:
         self._id, self._name, self._stages = run.info.run_id, str(run.info.run_name), _stages(run)
-        logged = {key: _parse(text) for key, text in run.data.params.items()}
+        logged = {key: parse(text) for key, text in run.data.params.items()}
         self._params = {**self._weights.origin["parameters"], **logged}
         self._experiment = run.data.tags.get("dvc.exp_name")
         self._finished = run.info.status == "FINISHED"
@@ -337,8 +337,8 @@ def _about(run_id: str) -> str:
     )
 
 
-def _parse(text: str) -> Any:
-    """Return the value of a parameter from what `log_params` made of it."""
+def parse(text: str) -> Any:
+    """Return the value of a parameter from the text that `log_params` made of it."""
     try:
         return json.loads(text)
     except ValueError:

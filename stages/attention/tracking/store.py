@@ -6,6 +6,7 @@ import queue
 import re
 import sqlite3
 import threading
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from urllib.parse import unquote
@@ -73,7 +74,8 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
     if uri.startswith("http"):
         _probe(uri, experiment)
     # MLflow's own preparation of a new SQLite file is not safe against a second process: the first one in does it.
-    with store_lock():
+    with store_lock(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of SQLAlchemy's, about MLflow
         if path and not path.exists():
             _prepare(path)
         mlflow.set_tracking_uri(uri)
