@@ -40,7 +40,10 @@ def main() -> str:
 
     with continue_run(params.tracking, weights, EVALUATE / "metrics.json", "plot") as run:
         show_pictures(run)
-    return f"plot: attention.png, mse.png, growth.png and {len(pictured)} epochs -> data/plot/{run.where}"
+    return (
+        f"plot: {weights.function}, {len(attention)} epochs -> attention.png, mse.png, growth.png, epochs/ "
+        f"-> data/plot/{run.where}"
+    )
 
 
 if __name__ == "__main__":

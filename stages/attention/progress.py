@@ -1,10 +1,12 @@
-"""Progress of a training: a bar on a terminal, a line an epoch elsewhere."""
+"""Progress of a training: a bar on a terminal; there and elsewhere a line an epoch, of many epochs some."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
+
+MOST_LINES = 40
 
 
 class Progress:
@@ -23,9 +25,13 @@ class Progress:
 
     def epoch(self, epoch: int, mse: float) -> None:
         """Tell the error of a finished epoch, counted from 0."""
-        line = f"epoch {epoch}: MSE = {mse:.7g}"
         if self._live:
             self._bar.set_description(f"epoch {min(epoch + 2, self._epochs)}/{self._epochs}, MSE {mse:.3g}")
+        every = -(-self._epochs // MOST_LINES)
+        if epoch % every and epoch != self._epochs - 1:
+            return
+        line = f"epoch {epoch}: MSE = {mse:.7g}"
+        if self._live:
             self._bar.write(line)
         else:
             print(line, flush=True)

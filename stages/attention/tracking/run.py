@@ -80,7 +80,7 @@ class Run:
     @property
     def where(self) -> str:
         """The end of a summary line: where the run is to be seen."""
-        return "" if self.lost else f", run {self._name} in MLflow"
+        return "" if self.lost else f", run '{self._name}' in MLflow"
 
     @property
     def name(self) -> str:
