@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
+NAME = "embedding, n_train 211, n_test 53, seq_len 7, n_contexts 3, epochs 2, learning_rate 0.01, seed 0"
+
 
 def attention(project: Project, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run the command of the project's own copy, wherever an installed one points."""
@@ -33,12 +35,12 @@ def files(project: Project) -> set[str]:
 
 def test_publish_rebuilds_a_lost_run_once_and_restore_brings_its_bytes_back(project: Project, tmp_path: Path) -> None:
     made = attention(project, "publish")
-    assert (made.returncode, made.stdout) == (0, "data/: run embedding seed 0\n"), made.stderr
+    assert (made.returncode, made.stdout) == (0, f"data/: run {NAME}\n"), made.stderr
     before = rows(project), files(project)
     assert attention(project, "publish").returncode == 0
     assert (rows(project), files(project)) == before, "publishing twice changes nothing"
 
-    restored = attention(project, "restore", "embedding seed 0", str(tmp_path / "restored"))
+    restored = attention(project, "restore", NAME, str(tmp_path / "restored"))
     assert restored.returncode == 0, restored.stderr
     assert restored.stdout.endswith("restored; 11 of 11 outputs agree byte for byte\n")
     assert Project(tmp_path / "restored").outputs() == project.outputs()
@@ -81,7 +83,8 @@ def test_an_experiment_with_changed_code_is_published_and_restored(project: Proj
     code.write_text(text)
     published = attention(project, "publish", "--all")
     assert published.returncode == 0, published.stderr
-    assert published.stdout == "data/: run embedding seed 0\nhalved: run halved\n"
+    softmax = NAME.replace("embedding", "softmax")
+    assert published.stdout == f"data/: run {NAME}\nhalved: run {softmax} (halved)\n"
     restored = attention(project, "restore", "halved", str(tmp_path / "restored"))
     assert restored.returncode == 0, restored.stdout + restored.stderr
     assert restored.stdout.endswith("halved restored; 13 of 13 outputs agree byte for byte\n")
@@ -117,7 +120,7 @@ def test_a_name_that_nothing_has_is_refused_with_what_there_is(project: Project,
     assert refused.returncode == 1
     told = refused.stderr.splitlines()[-1]  # MLflow's own warnings may stand before it
     assert told.startswith("nobody: neither a DVC experiment nor an MLflow run by id or name; known: ")
-    assert "embedding seed 0" in told
+    assert NAME in told
     assert not (tmp_path / "new").exists()
 
 

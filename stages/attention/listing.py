@@ -39,8 +39,7 @@ class Recorded:
     run: str
     status: str
     source: str
-    experiment: str  # DVC's, and the commit that it started from; empty where it was none
-    baseline: str
+    experiment: str  # DVC's; empty where it was none
     evaluation: str  # the digest of metrics.json
     started: float
     params: Mapping[str, Any]
@@ -79,10 +78,11 @@ def list_trainings(root: Path, recorded: Sequence[Recorded]) -> list[Listed]:
     listed, taken = [], set()
     for experiment, commit, time, params, metrics in _experiments(root):
         digest = hashlib.md5(metrics, usedforsecurity=False).hexdigest()
-        own = [run for run in recorded if run.experiment == experiment]
+        own = [run for run in recorded if run.experiment == experiment and run.evaluation in ("", digest)]
+        own.sort(key=lambda run: run.evaluation != digest)
         same = [run for run in recorded if run.evaluation == digest and run_name(run.params) == run_name(params)]
         found = next(iter([*own, *same]), None)
-        taken |= {run.run for run in own}
+        taken |= {run.run for run in own[:1]}
         training = "not in MLflow" if found is None else _training(found) if own else "cached"
         listed.append(
             Listed(experiment, commit, found.run if found else "", training, time, params, _measures(metrics))

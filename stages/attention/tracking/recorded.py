@@ -45,7 +45,6 @@ def _recorded(run: MlflowRun) -> Recorded:
         status=run.info.status,
         source=tags.get("mlflow.source.name", ""),
         experiment=tags.get("dvc.exp_name", ""),
-        baseline=tags.get("dvc.baseline_rev", ""),
         evaluation=tags.get(EVALUATION, ""),
         started=run.info.start_time / 1000,
         params=params,

@@ -328,12 +328,11 @@ def _ending(run: Run) -> Iterator[None]:
 
 
 def _about(run_id: str) -> str:
-    """Return what a person sees first on the run's page: the figure, and how to have it all again."""
+    """Return what a person reads first on the run's page: where the figure is, and how to have it all again."""
     figure = f"get-artifact?path=plot/attention.png&run_uuid={run_id}"
     return (
-        f"[![True and learned attention]({figure})]({figure})\n\n"
-        "The figure is the artifact `plot/attention.png`, drawn by the stage `plot`. *Model metrics* has the curves, "
-        f"and the attention after every epoch with a slider. The same files again: `attention restore {run_id} DIR`.\n"
+        f"[True and learned attention]({figure}), drawn by the stage `plot`; *Model metrics* has the curves, and the "
+        f"attention after every epoch with a slider. The same files again: `attention restore {run_id} DIR`.\n"
     )
 
 

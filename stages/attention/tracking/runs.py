@@ -34,7 +34,7 @@ def find_state(root: Path, name: str) -> State:
         return found
     client, experiment_id = open_store(load_params().tracking.experiment)
     runs = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
-    wanted = [run for run in runs if name in (run.info.run_id, run.info.run_name)]
+    wanted = [run for run in runs if _is_called(run, name)]
     if not wanted:
         known = [*experiments(root), *(str(run.info.run_name) for run in runs)]
         raise RestoreError(
@@ -42,6 +42,12 @@ def find_state(root: Path, name: str) -> State:
             f"known: {', '.join(dict.fromkeys(known[:10])) or 'none'}; `dvc exp show` and `make ui` list them"
         )
     return _run_state(client, wanted[0])
+
+
+def _is_called(run: MlflowRun, name: str) -> bool:
+    """Whether a name means a run: its id or the first eight characters of it, its name, or DVC's for its experiment."""
+    names = (run.info.run_id, run.info.run_id[:8], run.info.run_name, run.data.tags.get("dvc.exp_name"))
+    return name in names
 
 
 def _run_state(client: MlflowClient, run: MlflowRun) -> State:
