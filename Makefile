@@ -4,10 +4,10 @@ BIN := $(CURDIR)/.venv/bin
 RUN := PATH="$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test check format extras bench ui docs lock clean
+.PHONY: help repro test check format extras bench ui docs screenshots lock clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "make: Python 3.11 to 3.13 is needed, got " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
@@ -44,6 +44,10 @@ bench: .venv/.installed ## Measure speed, start-up and scale side by side (ten m
 
 docs: repro ## Bring the tables of the README and the pictures of docs/ up to date
 	@$(RUN) python docs/build.py
+
+screenshots: .venv/.installed ## Take the pictures in docs/screenshots anew (a minute; needs Chromium)
+	@mkdir -p docs/screenshots
+	@$(RUN) SCREENSHOTS="$(CURDIR)/docs/screenshots" python -m pytest -n 0 tests/test_browser.py
 
 ui: .venv/.installed ## Show and compare the runs in a browser (http://127.0.0.1:5000)
 	@$(RUN) mlflow ui --backend-store-uri sqlite:///mlflow.db

@@ -51,7 +51,8 @@ def main() -> str:
     with continue_run(params.tracking, weights, OUT / "metrics.json", "evaluate") as run:
         show_evaluation(run)
     return (
-        f"evaluate: test MSE {metrics['mse']:.3g}, effective recovery {measures.effective.mean():.4f} "
+        f"evaluate: {weights.function} on {len(test):,} test sequences -> MSE {metrics['mse']:.3g}, "
+        f"effective recovery {measures.effective.mean():.4f} "
         f"-> data/evaluate/{run.where}"
     )
 

@@ -18,7 +18,7 @@ def main() -> str:
         "data/generate/test.parquet", draw_examples(seed, "test", data.n_test, truth, data.seq_len), data.seq_len
     )
     return (
-        f"generate: {data.n_train:,} training and {data.n_test:,} test sequences of {data.seq_len}, "
+        f"generate: seed {seed} -> {data.n_train:,} training and {data.n_test:,} test sequences of {data.seq_len}, "
         f"{data.n_contexts} contexts -> data/generate/"
     )
 

@@ -50,7 +50,10 @@ def main() -> str:
 
     with continue_run(params.tracking, weights, EVALUATE / "metrics.json", "plot") as run:
         show_pictures(run)
-    return f"plot: attention.png, its companions and {len(pictured)} epochs -> data/plot/{run.where}"
+    return (
+        f"plot: {weights.function}, {len(attention)} epochs -> attention.png, its companions and epochs/ "
+        f"-> data/plot/{run.where}"
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import numpy as np
 
 from attention.stage import run_stage
 from attention.dataset import ExampleTable, md5, read_truth
+from attention.live import live_signal
 from attention.params import load_params
 from attention.progress import progress
 from attention.recovery import recovery
@@ -31,19 +32,23 @@ def main() -> str:
 
     steps_per_epoch = -(-len(table) // params.train.batch_size)
     rows, attention = [], []
-    with start_run(params.tracking, initial) as run, progress(params.train.epochs, steps_per_epoch) as bar:
+    epochs = params.train.epochs
+    with start_run(params.tracking, initial) as run, progress(epochs, steps_per_epoch) as bar, live_signal() as signal:
         for epoch in train(initial, table, params.train, params.seed, bar.steps):
             measures = recovery(epoch.attention, epoch.weights, truth).means()
             rows.append((epoch.epoch, epoch.mse, *measures.values()))
             attention.append(epoch.attention)
             bar.epoch(epoch.epoch, epoch.mse)
+            signal(epoch.epoch)
             run.log_metrics({"mse": epoch.mse, **measures}, "train", epoch.epoch)
 
         save_weights(OUT / "model.safetensors", epoch.weights)
         write_table(OUT / "history.csv", dict(zip(HISTORY_COLUMNS, zip(*rows, strict=True), strict=True)))
         write_table(OUT / "attention.csv", number_rows(ATTENTION_COLUMNS, np.stack(attention)))
         show_training(run)
-    return f"train: {initial.function}, {params.train.epochs} epochs, MSE {epoch.mse:.3g} -> data/train/{run.where}"
+    return (
+        f"train: {len(table):,} sequences -> {function}, {epochs} epochs, MSE {epoch.mse:.3g} -> data/train/{run.where}"
+    )
 
 
 if __name__ == "__main__":

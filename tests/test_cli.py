@@ -17,6 +17,8 @@ from restoring import Wanted, attention, lose_cache, make, problems
 
 from attention.copies import LARGEST, code_patch
 
+NAME = "embedding, n_train 211, n_test 53, seq_len 7, n_contexts 3, epochs 2, learning_rate 0.01, seed 0"
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, finished_project: Project) -> Project:
@@ -37,12 +39,12 @@ def files(project: Project) -> set[str]:
 
 def test_publish_rebuilds_a_lost_run_once_and_restore_brings_its_bytes_back(project: Project, tmp_path: Path) -> None:
     made = attention(project, "publish")
-    assert (made.returncode, made.stdout) == (0, "data/: run embedding seed 0\n"), made.stderr
+    assert (made.returncode, made.stdout) == (0, f"data/: run {NAME}\n"), made.stderr
     before = rows(project), files(project)
     assert attention(project, "publish").returncode == 0
     assert (rows(project), files(project)) == before, "publishing twice changes nothing"
 
-    restored = attention(project, "restore", "embedding seed 0", str(tmp_path / "restored"))
+    restored = attention(project, "restore", NAME, str(tmp_path / "restored"))
     assert restored.returncode == 0, restored.stderr
     assert restored.stdout.endswith("restored; 14 of 14 outputs agree byte for byte\n")
     assert Project(tmp_path / "restored").outputs() == project.outputs()
@@ -85,7 +87,8 @@ def test_an_experiment_with_changed_code_is_published_and_restored(project: Proj
     code.write_text(text)
     published = attention(project, "publish", "--all")
     assert published.returncode == 0, published.stderr
-    assert published.stdout == "data/: run embedding seed 0\nhalved: run halved\n"
+    softmax = NAME.replace("embedding", "softmax")
+    assert published.stdout == f"data/: run {NAME}\nhalved: run {softmax} (halved)\n"
     restored = attention(project, "restore", "halved", str(tmp_path / "restored"))
     assert restored.returncode == 0, restored.stdout + restored.stderr
     assert restored.stdout.endswith("halved restored; 13 of 13 outputs agree byte for byte\n")
@@ -121,7 +124,7 @@ def test_a_name_that_nothing_has_is_refused_with_what_there_is(project: Project,
     assert refused.returncode == 1
     told = refused.stderr.splitlines()[-1]  # MLflow's own warnings may stand before it
     assert told.startswith("nobody: neither a DVC experiment nor an MLflow run by id or name; known: ")
-    assert "embedding seed 0" in told
+    assert NAME in told
     assert not (tmp_path / "new").exists()
 
 
@@ -181,7 +184,7 @@ def test_outputs_come_from_a_remote_and_a_local_configuration_is_kept(project: P
     project.run("dvc", "push", "--quiet")
     wanted = project.outputs()
     lose_cache(project)
-    restored = attention(project, "restore", "embedding seed 0", str(tmp_path / "restored"))
+    restored = attention(project, "restore", NAME, str(tmp_path / "restored"))
     assert restored.returncode == 0, restored.stdout + restored.stderr
     assert Project(tmp_path / "restored").outputs() == wanted
     assert not (tmp_path / "restored/mlflow.db").exists(), "nothing ran"
@@ -256,15 +259,15 @@ def test_a_state_that_is_not_there_is_told_in_one_line(project: Project, tmp_pat
 
     for sql, message in {
         "UPDATE tags SET value = printf('%040d', 0) WHERE key = 'mlflow.source.git.commit'": (
-            f"embedding seed 0: its commit {'0' * 40} is not in this repository; `git fetch --all` may bring it"
+            f"{NAME}: its commit {'0' * 40} is not in this repository; `git fetch --all` may bring it"
         ),
         "DELETE FROM tags WHERE key = 'mlflow.source.git.commit'": (
-            "embedding seed 0: its run has no git commit, so its code is not known; train it again in a git repository"
+            f"{NAME}: its run has no git commit, so its code is not known; train it again in a git repository"
         ),
     }.items():
         with sqlite3.connect(project.root / "mlflow.db") as store:
             store.execute(sql)
-        done = attention(project, "restore", "embedding seed 0", str(tmp_path / "new"), PYTHONWARNINGS="ignore")
+        done = attention(project, "restore", NAME, str(tmp_path / "new"), PYTHONWARNINGS="ignore")
         assert (done.returncode, done.stderr) == (1, f"{message}\n")
         assert not (tmp_path / "new").exists()
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import subprocess
 import time
 from collections.abc import Iterator
@@ -49,7 +50,9 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, float]:
 
 def evaluation(run: Run) -> dict[str, float]:
     """Return what MLflow shows of metrics.json."""
-    return {n.removeprefix("test/"): value for n, value in run.data.metrics.items() if n.startswith("test/")}
+    shown = {n.removeprefix("test/"): value for n, value in run.data.metrics.items() if n.startswith("test/")}
+    assert shown.pop("log10_mse") == math.log10(shown["mse"])
+    return shown
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,13 @@ def test_each_is_one_finished_run_in_the_store_of_the_real_project(queued: Proje
         assert run.data.tags["dvc.baseline_rev"] == head
         assert run.info.artifact_uri.startswith((queued.root / "mlruns").as_uri())
     assert [runs[f"rate-{i}"].data.params["train.learning_rate"] for i in (1, 2)] == ["0.02", "0.03"]
+
+
+def test_each_is_called_by_what_differs_and_by_its_name(queued: Project) -> None:
+    for rate, name in (("0.02", "rate-1"), ("0.03", "rate-2")):
+        told = runs_by_experiment(queued)[name].info.run_name
+        assert told.startswith("embedding, ")
+        assert told.endswith(f", learning_rate {rate}, seed 0 ({name})")
 
 
 def test_dvc_and_mlflow_show_the_same_numbers(queued: Project) -> None:

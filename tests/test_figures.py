@@ -218,7 +218,7 @@ def test_a_study_s_curves_have_the_median_the_bands_and_the_article_s_marks() ->
     mse = np.linspace(1, 3, 21)[:, None] * [10.0, 1.0, 0.1]  # 21 trainings of three epochs
     figure = curves_figure({"ours": mse, "other": mse[:5]}, {"ours": [15.0, 1.5, 0.2, 0.1]})
     ours, other = figure.axes
-    assert [panel.get_title() for panel in figure.axes] == ["ours", "other"]
+    assert [panel.get_title(loc="left") for panel in figure.axes] == ["ours", "other"]
     median, marks = ours.lines
     assert np.allclose(along(median)[1], [20, 2, 0.2])
     assert along(marks) == ([0, 1, 2], [15, 1.5, 0.2])  # as far as it was trained
@@ -260,7 +260,7 @@ def test_a_study_s_recovery_has_a_dot_an_interval_and_the_quartiles_for_each_con
 def test_of_a_large_study_the_pictures_show_the_first_configurations_and_say_how_many_there_are() -> None:
     names = [f"{number}" for number in range(99)]
     curves = curves_figure({name: np.ones((3, 2)) for name in names}, {})
-    assert [panel.get_title() for panel in curves.axes] == names[:CURVE_PANELS]
+    assert [panel.get_title(loc="left") for panel in curves.axes] == names[:CURVE_PANELS]
     assert curves.get_supxlabel() == f"epoch (the first {CURVE_PANELS} configurations of 99)"
     (dots,) = recovery_figure({name: {"effective": np.full(5, 0.5)} for name in names}).axes
     assert len(dots.get_yticklabels()) == RECOVERY_ROWS

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 import signal
 import subprocess
@@ -81,6 +82,7 @@ class TestMlflowIsAViewOfTheFiles:
         self, finished_project: Project, client: MlflowClient, run: Run
     ) -> None:
         metrics = numbers(json.loads((finished_project.root / "data/evaluate/metrics.json").read_text()), "test/")
+        metrics["test/log10_mse"] = math.log10(metrics["test/mse"])
         for name, value in metrics.items():
             assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)] == [(0, value)]
         trained = {f"train/{name}" for name in ("mse", "normalized", "effective", "accuracy")}
@@ -142,6 +144,28 @@ class TestMlflowIsAViewOfTheFiles:
         assert shown["columns"] == table[0]
         in_mlflow, in_csv = np.array(shown["data"], np.float64), np.array(table[1:], np.float64)
         np.testing.assert_allclose(in_mlflow, in_csv, rtol=1e-7, atol=1e-10)  # MLflow's JSON has ten decimals
+
+    def test_the_run_is_called_by_what_differs_and_says_where_its_figure_is(
+        self, client: MlflowClient, run: Run
+    ) -> None:
+        assert run.info.run_name == (
+            "embedding, n_train 211, n_test 53, seq_len 7, n_contexts 3, epochs 2, learning_rate 0.01, seed 0"
+        )
+        about = run.data.tags["mlflow.note.content"]
+        figure = f"get-artifact?path=plot/attention.png&run_uuid={run.info.run_id}"
+        assert f"[True and learned attention]({figure})" in about
+        assert f"`attention restore {run.info.run_id} DIR`" in about
+        experiment = client.get_experiment(run.info.experiment_id)
+        assert "Select runs and press *Compare*" in experiment.tags["mlflow.note.content"]
+
+    def test_the_network_is_the_newest_version_of_the_registered_model(self, client: MlflowClient, run: Run) -> None:
+        (version,) = client.search_model_versions("name = 'attention-network'")
+        assert run.outputs is not None
+        (output,) = run.outputs.model_outputs
+        assert (version.run_id, version.source) == (run.info.run_id, f"models:/{output.model_id}")
+        assert version.description == run.info.run_name.replace("n_test 53, ", "")  # which training does not know
+        link = client.get_logged_model(output.model_id).tags["mlflow.modelVersions"]
+        assert json.loads(link) == [{"name": "attention-network", "version": 1}]
 
     @pytest.mark.parametrize("rows", [1, 2, 9])
     def test_the_logged_model_predicts_what_the_model_file_predicts(

@@ -1,4 +1,4 @@
-"""The `attention` command: prove, restore and publish results, and see what is wrong."""
+"""The `attention` command: prove, restore, publish and list results, and see what is wrong."""
 
 import argparse
 import os
@@ -45,6 +45,15 @@ def command_line() -> argparse.ArgumentParser:
     command = commands.add_parser("publish", help="create or complete the MLflow run of the results in data/")
     command.add_argument("--all", action="store_true", help="and those of every DVC experiment")
     command.set_defaults(call=lambda options: publish(everything=options.all))
+
+    command = commands.add_parser("runs", help="list DVC's experiments and MLflow's runs in one table")
+    command.add_argument("--sort", metavar="FIELD", help="mse, effective, learning_rate …; default: the newest first")
+    command.add_argument("--descending", action="store_true", help="the largest first")
+    command.add_argument("--filter", metavar="CONDITION", action="append", default=[], help="as 'mse<1e-4'; repeatable")
+    output = command.add_mutually_exclusive_group()
+    output.add_argument("--csv", action="store_true", help="every field, parameters too, as CSV")
+    output.add_argument("--json", action="store_true", help="every field, parameters too, as JSON")
+    command.set_defaults(call=runs)
 
     command = commands.add_parser("doctor", help="look for what is wrong with the environment and the stores")
     command.set_defaults(call=lambda _: doctor())
@@ -112,6 +121,22 @@ def publish(everything: bool) -> int:
     for name, what in told.items():
         print(f"{name}: {what}")
     return 1 if any(what.startswith("not") for what in told.values()) else 0
+
+
+def runs(options: argparse.Namespace) -> int:
+    """Print every training that DVC or MLflow knows."""
+    from attention.listing import COLUMNS, as_csv, as_json, as_rows, list_trainings, select
+    from attention.tracking.recorded import recorded_runs
+
+    root = project()
+    select([], options.filter, options.sort, descending=False)  # a mistake is told before MLflow is asked
+    trainings = list_trainings(root, recorded_runs(root))
+    trainings = select(trainings, options.filter, options.sort, descending=options.descending)
+    if options.csv or options.json:
+        print(as_csv(trainings) if options.csv else as_json(trainings))
+    else:
+        print_table(COLUMNS, as_rows(trainings))
+    return 0
 
 
 def doctor() -> int:

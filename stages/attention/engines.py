@@ -28,9 +28,7 @@ class Engine(Protocol):
 
 def choose_engine(engine: str, function: str) -> str:
     """Resolve `train.engine`: auto is compiled where the attention function has a kernel."""
-    if engine != "auto":
-        return engine
-    return "compiled" if ATTENTION_FUNCTIONS[function].has_kernel else "torch"
+    return ATTENTION_FUNCTIONS[function].engine if engine == "auto" else engine
 
 
 def promises_bytes(engine: str) -> bool:

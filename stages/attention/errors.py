@@ -29,6 +29,10 @@ class OutputError(AttentionError):
     """An output cannot be written."""
 
 
+class SelectionError(AttentionError):
+    """Trainings are asked for by a field that there is not."""
+
+
 class RestoreError(AttentionError):
     """A state of the project cannot be found or made again."""
 

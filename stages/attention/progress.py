@@ -1,4 +1,4 @@
-"""Progress of a training or a study: a bar on a terminal; elsewhere a line an epoch, or now and then."""
+"""Progress of a training or a study: a bar on a terminal; there and elsewhere a line an epoch, or now and then."""
 
 import sys
 import time
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+MOST_LINES = 40  # about a training
 EVERY = 10.0  # seconds between two lines about a study
 
 
@@ -26,9 +27,13 @@ class Progress:
 
     def epoch(self, epoch: int, mse: float) -> None:
         """Tell the error of a finished epoch, counted from 0."""
-        line = f"epoch {epoch}: MSE = {mse:.7g}"
         if self._live:
             self._bar.set_description(f"epoch {min(epoch + 2, self._epochs)}/{self._epochs}, MSE {mse:.3g}")
+        every = -(-self._epochs // MOST_LINES)
+        if epoch % every and epoch != self._epochs - 1:
+            return
+        line = f"epoch {epoch}: MSE = {mse:.7g}"
+        if self._live:
             self._bar.write(line)
         else:
             print(line, flush=True)

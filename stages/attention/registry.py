@@ -56,6 +56,11 @@ class AttentionFunction:
     noisy: bool = False
     has_kernel: bool = False
 
+    @property
+    def engine(self) -> Literal["compiled", "torch"]:
+        """The engine that `train.engine: auto` stands for."""
+        return "compiled" if self.has_kernel else "torch"
+
 
 @dataclass(frozen=True)
 class Option:

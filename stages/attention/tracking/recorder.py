@@ -64,7 +64,7 @@ class Recorder:
     @property
     def where(self) -> str:
         """The end of a summary line: where the run is to be seen."""
-        return "" if self.lost else f", run {self._name} in MLflow"
+        return "" if self.lost else f", run '{self._name}' in MLflow"
 
     @property
     def name(self) -> str:

@@ -8,13 +8,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric
 from mlflow.entities import Run as MlflowRun
 
 from attention.dataset import ExampleTable, md5
+from attention.naming import run_name
 from attention.params import TrackingParams
 from attention.tracking.recorder import PROCESS, REQUEST_METRICS, Recorder, is_dead, soft, this_process
+from attention.tracking.store import NOTE
 from attention.weights import Weights
 
 # Tags: what determines the training, the digest of its evaluation, and who has shown all it has.
@@ -29,6 +32,8 @@ class Run(Recorder):
         super().__init__(tracking, tracking.experiment)
         self._showing = stages
         self._weights = weights
+        self._params: dict[str, Any] = {}  # all that the run has
+        self._experiment: str | None = None  # DVC's, that the run was made in
         self._stages: list[str] = []  # that have shown all they have, in this run
         self._finished = False
         self._has_error = False
@@ -39,8 +44,10 @@ class Run(Recorder):
     @soft
     def start(self) -> None:
         """Create a run of this experiment."""
-        self.create(_name(self._weights), {KEY: self._weights.key})
-        self.log_params(self._weights.origin["parameters"])
+        params, self._experiment = self._weights.origin["parameters"], os.environ.get("DVC_EXP_NAME")
+        self.create(run_name(params, self._experiment), {KEY: self._weights.key})
+        self._client.set_tag(self._id, NOTE, _about(self._id))
+        self.log_params(params)
 
     @soft
     def find(self, evaluation: str) -> None:
@@ -70,6 +77,16 @@ class Run(Recorder):
             self.start()
         if not fit or EVALUATION not in fit[0].data.tags:
             self._client.set_tag(self._id, EVALUATION, evaluation)
+
+    @soft
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters by their dotted keys, and call the run what they say."""
+        self._params.update(params)
+        name = run_name(self._params, self._experiment)
+        if name != self._name:
+            self._client.update_run(self._id, name=name)
+            self._name = name
+        super().log_params(params)
 
     @soft
     def log_metrics(self, metrics: Mapping[str, float], group: str, step: int = 0) -> None:
@@ -109,7 +126,7 @@ class Run(Recorder):
     @soft
     def log_network(self, weights: Weights) -> None:
         """Log the network as an MLflow model that belongs to the last epoch."""
-        from attention.tracking.network import write_network
+        from attention.tracking.network import register_network, write_network
 
         if not self._first("network"):
             return
@@ -120,6 +137,7 @@ class Run(Recorder):
             self._client.log_model_artifacts(model.model_id, f"{folder}/model")
         self._client.finalize_logged_model(model.model_id, "READY")
         self._client.log_outputs(self._id, [LoggedModelOutput(model.model_id, step)])
+        register_network(self._client, model.model_id, self._id, self._name)
 
     @soft
     def finish(self) -> None:
@@ -143,6 +161,9 @@ class Run(Recorder):
 
     def _take_up(self, run: MlflowRun) -> None:
         self._id, self._name, self._stages = run.info.run_id, str(run.info.run_name), _stages(run)
+        logged = {key: parse(text) for key, text in run.data.params.items()}
+        self._params = {**self._weights.origin["parameters"], **logged}
+        self._experiment = run.data.tags.get("dvc.exp_name")
         self._finished = run.info.status == "FINISHED"
         self._has_error = "error" in run.data.tags  # of an earlier attempt at a later stage
         if run.info.status == "RUNNING":
@@ -205,8 +226,21 @@ def _ending(run: Run) -> Iterator[None]:
     run.finish()
 
 
-def _name(weights: Weights) -> str:
-    return os.environ.get("DVC_EXP_NAME") or f"{weights.function} seed {weights.origin['parameters']['seed']}"
+def _about(run_id: str) -> str:
+    """Return what a person reads first on the run's page: where the figure is, and how to have it all again."""
+    figure = f"get-artifact?path=plot/attention.png&run_uuid={run_id}"
+    return (
+        f"[True and learned attention]({figure}), drawn by the stage `plot`; *Model metrics* has the curves, and the "
+        f"attention after every epoch with a slider. The same files again: `attention restore {run_id} DIR`.\n"
+    )
+
+
+def parse(text: str) -> Any:
+    """Return the value of a parameter from the text that `log_params` made of it."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _stages(run: MlflowRun) -> list[str]:

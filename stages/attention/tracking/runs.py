@@ -41,7 +41,7 @@ def find_state(root: Path, name: str) -> State:
     with chdir(root), _asking():
         client, experiment_id = open_store(load_params().tracking.experiment)
         runs = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
-        wanted = [run for run in runs if name in (run.info.run_id, run.info.run_name)]
+        wanted = [run for run in runs if _is_called(run, name)]
         if wanted:
             return _run_state(client, wanted[0])
     known = [*experiments(root), *(str(run.info.run_name) for run in runs)]
@@ -61,6 +61,12 @@ def _with_new_files(root: Path, state: State) -> State:
                 patch = patch_onto(root, shown.commit, shown.patch, state.commit)
                 return replace(state, patch=patch, kept=shown.kept)
     return state
+
+
+def _is_called(run: MlflowRun, name: str) -> bool:
+    """Whether a name means a run: its id or the first eight characters of it, its name, or DVC's for its experiment."""
+    names = (run.info.run_id, run.info.run_id[:8], run.info.run_name, run.data.tags.get("dvc.exp_name"))
+    return name in names
 
 
 def _run_state(client: MlflowClient, run: MlflowRun) -> State:

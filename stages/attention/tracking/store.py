@@ -6,7 +6,8 @@ import queue
 import re
 import sqlite3
 import threading
-from contextlib import nullcontext
+import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,7 +18,16 @@ from mlflow.tracking import MlflowClient
 
 PROBE_SECONDS = 1.5  # a server that does not answer its first question in this time is taken to be down
 SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+NOTE = "mlflow.note.content"  # a tag: what a page shows as the description
 READY = Path(__file__).with_name("ready_store.sql")
+ABOUT = """Trainings of the attention network, a run each, made by `dvc repro`, `dvc exp run` and `attention publish`.
+
+- A run is called by its function, what differs from the article's parameters, and its seed; in brackets stands what DVC
+  calls the experiment.
+- `train/…` is measured after every epoch, `test/…` on new data at the end; `normalized` and `effective` are the shares
+  of |a| and |a·w| on the true position.
+- Select runs and press *Compare*; or search: ``params.`model.attention` = 'softmax' and metrics.`test/mse` < 0.001``.
+"""
 
 
 def project_root() -> Path:
@@ -60,20 +70,30 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
 
     """
     uri = tracking_uri()
-    local = uri.startswith("sqlite:///")
-    path = Path(uri.removeprefix("sqlite:///"))
+    path = _local_path(uri)
     if uri.startswith("http"):
         _probe(uri, experiment)
     # MLflow's own preparation of a new SQLite file is not safe against a second process: the first one in does it.
-    with FileLock(f"{path}.lock") if local else nullcontext():
-        if local and not path.exists():
+    with store_lock(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of SQLAlchemy's, about MLflow
+        if path and not path.exists():
             _prepare(path)
         mlflow.set_tracking_uri(uri)
         client = MlflowClient(uri)
         # MLflow would put artifacts below the working folder
         return client, _experiment_id(
-            client, experiment, (path.parent / "mlruns" / experiment).as_uri() if local else None
+            client, experiment, (path.parent / "mlruns" / experiment).as_uri() if path else None
         )
+
+
+def store_lock() -> AbstractContextManager[object]:
+    """Return a lock on the store, for what MLflow does not do well in two processes at once on SQLite."""
+    path = _local_path(tracking_uri())
+    return FileLock(f"{path}.lock") if path else nullcontext()
+
+
+def _local_path(uri: str) -> Path | None:
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
 def dump_store(path: Path) -> str:
@@ -129,7 +149,7 @@ def _probe(uri: str, experiment: str) -> None:
 def _experiment_id(client: MlflowClient, name: str, artifacts: str | None) -> str:
     try:
         found = client.get_experiment_by_name(name)
-        return str(found.experiment_id) if found else str(client.create_experiment(name, artifacts))
+        return str(found.experiment_id) if found else str(client.create_experiment(name, artifacts, {NOTE: ABOUT}))
     except MlflowException as error:
         found = client.get_experiment_by_name(name)
         if error.error_code != "RESOURCE_ALREADY_EXISTS" or not found:

@@ -3,6 +3,7 @@
 Everything is logged only where the run lacks it, so that showing a thing twice changes nothing.
 """
 
+import math
 from pathlib import Path
 
 from attention.dataset import ExampleTable, read_truth
@@ -26,7 +27,10 @@ def show_evaluation(run: Run, root: Path = Path()) -> None:
     _show_data(run, root, "train", "training")
     run.log_network(load_weights(root / "data/train/model.safetensors"))
     _show_data(run, root, "test", "testing")
-    run.log_metrics(read_metrics(out / "metrics.json"), "test")
+    metrics = read_metrics(out / "metrics.json", "mse")
+    if metrics["mse"] > 0:
+        metrics["log10_mse"] = math.log10(metrics["mse"])  # what charts can show beside errors of other magnitudes
+    run.log_metrics(metrics, "test")
     run.log_table(read_table(out / "attention.csv", EVALUATION_COLUMNS), "attention.json")
     run.log_files(out, "metrics.json", "attention.csv", "recovery.csv")
 

@@ -1,0 +1,215 @@
+"""All trainings in one table: DVC's experiments joined with MLflow's runs."""
+
+import csv
+import difflib
+import hashlib
+import io
+import json
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from attention.copies import experiments, git, git_bytes
+from attention.errors import RestoreError, SelectionError
+from attention.naming import DEFAULTS, run_name
+
+MEASURES = ("mse", "normalized", "effective", "accuracy")
+COLUMNS = ("name", "what", *MEASURES, "training", "where")
+PARAMETERS = ("seed", "model.attention", *DEFAULTS)
+TRAINED_BY = "stages/train.py"  # MLflow's source of a run whose training really ran
+COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+    "=": operator.eq,
+}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What MLflow knows of a run."""
+
+    run: str
+    status: str
+    source: str
+    experiment: str  # DVC's; empty where it was none
+    evaluation: str  # the digest of metrics.json
+    started: float
+    params: Mapping[str, Any]
+    measures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A training: a DVC experiment, an MLflow run, or both."""
+
+    experiment: str
+    commit: str
+    run: str
+    training: str
+    time: float
+    params: Mapping[str, Any]
+    measures: Mapping[str, float]
+
+    def fields(self) -> dict[str, Any]:
+        """Return all that is known, by the names that can be sorted and selected by."""
+        places = [("DVC", self.commit[:7]), ("MLflow", self.run[:8])]
+        return {
+            "name": self.experiment or self.run[:8],
+            "what": run_name(self.params),
+            **{name: self.measures.get(name) for name in MEASURES},
+            "training": self.training,
+            "where": ", ".join(f"{place} {known}" for place, known in places if known),
+            "commit": self.commit,
+            "run": self.run,
+            **{key: self.params.get(key) for key in PARAMETERS},
+        }
+
+
+def list_trainings(root: Path, recorded: Sequence[Recorded]) -> list[Listed]:
+    """Return every DVC experiment, with its MLflow run where there is one, and the other runs; the newest first."""
+    listed, taken = [], set()
+    for experiment, commit, time, params, metrics in _experiments(root):
+        digest = hashlib.md5(metrics, usedforsecurity=False).hexdigest()
+        own = [run for run in recorded if run.experiment == experiment and run.evaluation in ("", digest)]
+        own.sort(key=lambda run: run.evaluation != digest)
+        same = [run for run in recorded if run.evaluation == digest and run_name(run.params) == run_name(params)]
+        found = next(iter([*own, *same]), None)
+        taken |= {run.run for run in own[:1]}
+        training = "not in MLflow" if found is None else _training(found) if own else "cached"
+        listed.append(
+            Listed(experiment, commit, found.run if found else "", training, time, params, _measures(metrics))
+        )
+    others = (run for run in recorded if run.run not in taken)
+    listed += [Listed("", "", run.run, _training(run), run.started, run.params, run.measures) for run in others]
+    return sorted(listed, key=lambda training: training.time, reverse=True)
+
+
+def select(
+    trainings: Sequence[Listed], conditions: Sequence[str], sort: str | None, *, descending: bool
+) -> list[Listed]:
+    """Return those that meet all conditions ("mse<1e-4", "attention=softmax"), sorted by a field; without it, last.
+
+    Raises:
+        SelectionError: a condition is none, or names a field that there is not.
+
+    """
+    for condition in conditions:
+        field, comparison, wanted = _condition(condition)
+        trainings = [one for one in trainings if _holds(one.fields()[field], comparison, wanted)]
+    if sort is None:
+        return list(trainings)
+    field = _field("--sort", sort)
+    having = [one for one in trainings if one.fields()[field] is not None]
+    lacking = [one for one in trainings if one.fields()[field] is None]
+    return sorted(having, key=lambda one: _order(one.fields()[field]), reverse=descending) + lacking
+
+
+def as_json(trainings: Sequence[Listed]) -> str:
+    """Return every field of every training as a JSON list."""
+    return json.dumps([one.fields() for one in trainings], indent=2)
+
+
+def as_csv(trainings: Sequence[Listed]) -> str:
+    """Return every field of every training as a CSV table, numbers in full."""
+    text = io.StringIO()
+    names = [*COLUMNS, "commit", "run", *PARAMETERS]
+    table = csv.DictWriter(text, names, lineterminator="\n")
+    table.writeheader()
+    table.writerows(one.fields() for one in trainings)
+    return text.getvalue().rstrip("\n")
+
+
+def as_rows(trainings: Sequence[Listed]) -> list[tuple[str, ...]]:
+    """Return the columns that people look at first, as text."""
+    return [tuple(_text(name, one.fields()[name]) for name in COLUMNS) for one in trainings]
+
+
+def _experiments(root: Path) -> Iterator[tuple[str, str, float, dict[str, Any], bytes]]:
+    """Yield name, commit, time, parameters and metrics.json of each DVC experiment, by git alone: DVC takes seconds."""
+    for name, commit in experiments(root).items():
+        try:
+            params = YAML(typ="safe", pure=True).load(git(root, "show", f"{commit}:params.yaml"))
+            metrics = git_bytes(root, "show", f"{commit}:data/evaluate/metrics.json")
+        except RestoreError:
+            continue  # of another project's shape, long ago
+        time = float(git(root, "show", "--no-patch", "--format=%ct", commit))
+        yield name, commit, time, _flat(params), metrics
+
+
+def _training(run: Recorded) -> str:
+    if run.status != "FINISHED":
+        return run.status.lower()
+    if run.source == TRAINED_BY:
+        return "computed"
+    return "cached" if run.source.endswith(".py") else "published"
+
+
+def _measures(metrics: bytes) -> dict[str, float]:
+    found = _flat(json.loads(metrics))
+    return {"mse": found["mse"], **{name: found[f"recovery.{name}"] for name in MEASURES[1:]}}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+def _condition(text: str) -> tuple[str, Callable[[Any, Any], bool], Any]:
+    parts = re.fullmatch(r"([\w.]+)\s*(<=|>=|!=|<|>|==?)\s*(.+)", text.strip())
+    if not parts:
+        raise SelectionError(
+            f"--filter: got {text!r}; allowed: a field, one of {' '.join(COMPARISONS)}, and a value, as in 'mse<1e-4'"
+        )
+    field, comparison, wanted = parts.groups()
+    return _field("--filter", field), COMPARISONS[comparison[:1] if comparison == "==" else comparison], _value(wanted)
+
+
+def _field(option: str, name: str) -> str:
+    """Return the field of that name; a parameter may be named by its last part."""
+    fields = [*COLUMNS, "commit", "run", *PARAMETERS]
+    for field in fields:
+        if name in (field, field.rpartition(".")[2]):
+            return field
+    near = difflib.get_close_matches(name, [*fields, *(field.rpartition(".")[2] for field in fields)], n=1)
+    hint = f"did you mean {near[0]}?" if near else "choose one of these"
+    raise SelectionError(f"{option}: got {name!r}; allowed: {', '.join(fields)}; {hint}")
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        try:
+            return float(text)  # 1e-4 is no JSON
+        except ValueError:
+            return text
+
+
+def _holds(value: Any, comparison: Callable[[Any, Any], bool], wanted: Any) -> bool:
+    numbers = isinstance(value, int | float) and isinstance(wanted, int | float)
+    if comparison in (operator.eq, operator.ne):
+        return comparison(value, wanted) if numbers else comparison(str(value), str(wanted))
+    return numbers and comparison(value, wanted)
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    number = isinstance(value, int | float)
+    return (not number, value if number else 0.0, "" if number else str(value))
+
+
+def _text(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name == "mse":
+        return f"{value:.3g}"
+    return f"{value:.4f}" if name in MEASURES else str(value)

@@ -1,0 +1,64 @@
+"""What people call a run: its function, what differs from the defaults, its seed."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attention.functions import ATTENTION_FUNCTIONS
+
+# Those of params.yaml as it comes, which are the article's: a name must not depend on what is committed here and now.
+DEFAULTS: Mapping[str, Any] = {
+    "data.n_train": 10_000,
+    "data.n_test": 2_000,
+    "data.seq_len": 8,
+    "data.n_contexts": 5,
+    "data.true_attention": [2, 7, 3, 5, 1],
+    "model.temperature": None,
+    "model.width": None,
+    "model.heads": None,
+    "model.window": None,
+    "model.beta": None,
+    "train.epochs": 4,
+    "train.batch_size": 1,
+    "train.learning_rate": 0.001,
+    "train.shuffle": False,
+    "train.engine": "auto",
+}
+SIZES = ("data.seq_len", "data.n_contexts")
+
+
+def run_name(params: Mapping[str, Any], experiment: str | None = None) -> str:
+    """Return "softmax, learning_rate 0.01, seed 3", and in brackets what DVC calls the experiment, where it is one."""
+    name = ", ".join([str(params["model.attention"]), *differences(params).values(), f"seed {params['seed']}"])
+    return f"{name} ({experiment})" if experiment else name
+
+
+def differences(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return what differs from the defaults in words, by dotted key, in the order of params.yaml.
+
+    The function and the seed are apart: every name has them. What stands for a default is one, be it `null` or `auto`
+    or what these mean for the function.
+    """
+    found = {}
+    for key, default in _defaults(params).items():
+        value = params.get(key)
+        if value not in (None, DEFAULTS[key], default):
+            found[key] = f"{key.rpartition('.')[2]} {_show(value)}"
+    if any(size in found for size in SIZES):
+        found.pop("data.true_attention", None)  # of other sizes there is no default
+    return found
+
+
+def _defaults(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of a function: its own options and engine in the place of `null` and `auto`."""
+    function = ATTENTION_FUNCTIONS.get(params["model.attention"])  # none: it was another copy's own
+    if function is None:
+        return dict(DEFAULTS)
+    options = {f"model.{name}": value for name, value in function.options.items()}
+    return {**DEFAULTS, **options, "train.engine": function.engine}
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
