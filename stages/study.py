@@ -11,6 +11,7 @@ from attention.params import load_study
 from attention.progress import count_trainings
 from attention.study import (
     article_marks,
+    first_runs,
     group,
     history_columns,
     recoveries,
@@ -40,7 +41,9 @@ def main() -> str:
         write_table(OUT / "results.csv", result_columns(groups))
         write_table(OUT / "histories.csv", history_columns(groups))
         write_table(OUT / "summary.csv", summary_columns(groups))
-        save_figure(OUT / "curves.png", curves_figure(training_errors(groups), article_marks(groups)))
+        save_figure(
+            OUT / "curves.png", curves_figure(training_errors(groups), first_runs(groups), article_marks(groups))
+        )
         save_figure(OUT / "recovery.png", recovery_figure(recoveries(groups)))
         journal.remove()
         run.show(groups)

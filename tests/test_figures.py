@@ -216,26 +216,30 @@ def heights(band: Any) -> tuple[float, float]:
 
 def test_a_study_s_curves_have_the_median_the_bands_and_the_article_s_marks() -> None:
     mse = np.linspace(1, 3, 21)[:, None] * [10.0, 1.0, 0.1]  # 21 trainings of three epochs
-    figure = curves_figure({"ours": mse, "other": mse[:5]}, {"ours": [15.0, 1.5, 0.2, 0.1]})
+    one = {"ours": [12.0, 1.25, 0.3], "other": [9.0, 8.0]}  # the second one diverged early
+    figure = curves_figure({"ours": mse, "other": mse[:5]}, ("seed 7", one), {"ours": [15.0, 1.5, 0.2, 0.1]})
     ours, other = figure.axes
     assert [panel.get_title(loc="left") for panel in figure.axes] == ["ours", "other"]
-    median, marks = ours.lines
+    median, run, marks = ours.lines
     assert np.allclose(along(median)[1], [20, 2, 0.2])
+    assert along(run) == ([0, 1, 2], one["ours"])
     assert along(marks) == ([0, 1, 2], [15, 1.5, 0.2])  # as far as it was trained
     edges = [heights(band) for band in ours.collections]
     assert np.allclose(edges, [(0.11, 29), (0.15, 25)])
-    assert len(other.lines) == 1
+    assert along(other.lines[1]) == ([0, 1], one["other"])
+    assert len(other.lines) == 2
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "90 % of the trainings",
         "half of them",
         "median",
+        "seed 7",
         "the article",
     ]
 
 
 def test_where_every_training_of_a_study_diverged_the_pictures_say_so() -> None:
-    curves = curves_figure({"wild": np.empty((0, 3)), "calm": np.ones((2, 3))}, {})
+    curves = curves_figure({"wild": np.empty((0, 3)), "calm": np.ones((2, 3))}, ("seed 0", {"calm": [1.0] * 3}), {})
     assert [[text.get_text() for text in panel.texts] for panel in curves.axes] == [["every training diverged"], []]
     dots = recovery_figure({"wild": {}, "calm": {"effective": np.array([0.5, 0.4, 0.6, 0.45, 0.55])}})
     assert [text.get_text() for text in dots.axes[0].texts] == ["every training diverged"]
@@ -259,7 +263,7 @@ def test_a_study_s_recovery_has_a_dot_an_interval_and_the_quartiles_for_each_con
 
 def test_of_a_large_study_the_pictures_show_the_first_configurations_and_say_how_many_there_are() -> None:
     names = [f"{number}" for number in range(99)]
-    curves = curves_figure({name: np.ones((3, 2)) for name in names}, {})
+    curves = curves_figure({name: np.ones((3, 2)) for name in names}, ("seed 0", dict.fromkeys(names, [1.0, 1.0])), {})
     assert [panel.get_title(loc="left") for panel in curves.axes] == names[:CURVE_PANELS]
     assert curves.get_supxlabel() == f"epoch (the first {CURVE_PANELS} configurations of 99)"
     (dots,) = recovery_figure({name: {"effective": np.full(5, 0.5)} for name in names}).axes

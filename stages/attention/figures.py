@@ -124,11 +124,14 @@ def epoch_figure(epoch: int, normalized: Floats, truth: Floats) -> Figure:
     return figure
 
 
-def curves_figure(mse: Mapping[str, Floats], marks: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw the training error of each configuration: the median of its trainings, and the bands of half and of 90 %.
+def curves_figure(
+    mse: Mapping[str, Floats], one: tuple[str, Mapping[str, Sequence[float]]], marks: Mapping[str, Sequence[float]]
+) -> Figure:
+    """Draw the training error of each configuration: one run before the median and the bands of half and of 90 %.
 
     Args:
         mse: by the configuration's name, (trainings, epochs).
+        one: what to call one run of each configuration, and its errors by the configuration's name.
         marks: by a configuration's name, the errors that the article reports of it.
 
     """
@@ -150,6 +153,8 @@ def curves_figure(mse: Mapping[str, Floats], marks: Mapping[str, Sequence[float]
         panel.fill_between(epochs, low, high, color=EFFECTIVE, alpha=0.2, linewidth=0, label="90 % of the trainings")
         panel.fill_between(epochs, q1, q3, color=EFFECTIVE, alpha=0.4, linewidth=0, label="half of them")
         panel.plot(epochs, median, "o-", color=EFFECTIVE, markersize=4, label="median")
+        own = one[1][name]
+        panel.plot(range(len(own)), own, "--", color=TRUTH, linewidth=1.2, label=one[0])
         if name in marks:
             own = marks[name][: len(epochs)]
             panel.plot(range(len(own)), own, "D", color=RAW, markeredgecolor="black", label="the article", zorder=3)
@@ -157,7 +162,7 @@ def curves_figure(mse: Mapping[str, Floats], marks: Mapping[str, Sequence[float]
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         panel.grid(axis="y")
         handles |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=4)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=5)
     figure.supxlabel(f"epoch{_of_all(shown, mse)}")
     figure.supylabel("mean squared error while training")
     return figure

@@ -152,6 +152,11 @@ def training_errors(groups: Sequence[Group]) -> dict[str, Floats]:
     return {each.name: each.histories[..., 0] for each in groups}
 
 
+def first_runs(groups: Sequence[Group]) -> tuple[str, dict[str, list[float]]]:
+    """Return what to call the run that the stage train would make of each configuration, and its errors."""
+    return f"seed {groups[0].seeds[0]}", {each.name: [row[0] for row in each.outcomes[0].history] for each in groups}
+
+
 def article_marks(groups: Sequence[Group]) -> dict[str, Sequence[float]]:
     """Return what the article reports, by the names of the configurations that are its experiment."""
     return {each.name: ARTICLE_MSE for each in groups if each.is_article}
