@@ -50,7 +50,7 @@ def make(project: Project, wanted: Wanted, number: int) -> Kept:
     project.set_params(wanted.params)
     change(project, wanted.change)
     if wanted.by == "experiment":
-        run = f"experiment-{number}"
+        run = f"experiment-{number}-{project.run('git', 'rev-parse', '--short', 'HEAD').stdout.strip()}"
         project.run("dvc", "exp", "run", "--quiet", "--name", run, PYTHONWARNINGS="ignore")
     else:
         project.run("dvc", "repro", "--quiet", PYTHONWARNINGS="ignore")

@@ -347,3 +347,20 @@ def test_output_that_nobody_reads_to_its_end_is_no_error(project: Project) -> No
     command = "python -m attention.cli completion bash | head -n 1; echo ${PIPESTATUS[0]}"
     done = project.attempt("bash", "-c", command, PYTHONPATH=str(project.root / "stages"))
     assert (done.stdout.splitlines()[-1], done.stderr) in {("141", ""), ("0", "")}
+
+
+def test_of_experiments_of_one_name_a_commit_names_one(project: Project, tmp_path: Path) -> None:
+    project = project.copy(tmp_path / "project")
+    for baseline in ("a" * 38, "b" * 38):
+        project.run("git", "update-ref", f"refs/exps/12/{baseline}/twice", "HEAD")
+        project.run("git", "commit", "--quiet", "--allow-empty", "--message", baseline)
+    one, other = (project.run("git", "rev-parse", f"HEAD~{back}").stdout[:7] for back in (2, 1))
+    refused = attention(project, "restore", "twice", str(tmp_path / "new"), PYTHONWARNINGS="ignore")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        f"twice: 2 DVC experiments have this name; allowed: the commit of one of them, {one} or {other}; "
+        "`dvc exp show --all-commits` shows them\n",
+    )
+    restored = attention(project, "restore", other, str(tmp_path / "new"), PYTHONWARNINGS="ignore")
+    assert restored.returncode == 0, restored.stderr
+    assert Project(tmp_path / "new").run("git", "rev-parse", "HEAD").stdout[:7] == other

@@ -263,7 +263,8 @@ def test_a_study_s_recovery_has_a_dot_an_interval_and_the_quartiles_for_each_con
 
 def test_of_a_large_study_the_pictures_show_the_first_configurations_and_say_how_many_there_are() -> None:
     names = [f"{number}" for number in range(99)]
-    curves = curves_figure({name: np.ones((3, 2)) for name in names}, ("seed 0", dict.fromkeys(names, [1.0, 1.0])), {})
+    ones = {name: np.ones((3, 2)) for name in names}
+    curves = curves_figure(ones, ("seed 0", {name: [1.0, 1.0] for name in names}), {})
     assert [panel.get_title(loc="left") for panel in curves.axes] == names[:CURVE_PANELS]
     assert curves.get_supxlabel() == f"epoch (the first {CURVE_PANELS} configurations of 99)"
     (dots,) = recovery_figure({name: {"effective": np.full(5, 0.5)} for name in names}).axes

@@ -73,18 +73,39 @@ def present_state(root: Path) -> State:
 
 
 def experiment_state(root: Path, name: str) -> State | None:
-    """Return the state of a DVC experiment, or None where there is none of that name."""
+    """Return the state of a DVC experiment, or None where there is none of that name.
+
+    Raises:
+        RestoreError: experiments on several commits have that name.
+
+    """
+    listed = _named_experiments(root)
+    same = [commit[:7] for known, commit in listed if known == name]
+    if len(same) > 1:
+        raise RestoreError(
+            f"{name}: {len(same)} DVC experiments have this name; allowed: the commit of one of them, "
+            f"{' or '.join(same)}; `dvc exp show --all-commits` shows them"
+        )
     commit = experiments(root).get(name)
     if not commit:
         return None
-    return State(name, commit, b"", None, locked_outputs(git(root, "show", f"{commit}:dvc.lock")))
+    (known,) = {known for known, one in listed if one == commit}
+    return State(known, commit, b"", None, locked_outputs(git(root, "show", f"{commit}:dvc.lock")))
 
 
 def experiments(root: Path) -> dict[str, str]:
-    """Return the commit of each DVC experiment by its name."""
+    """Return the commit of each DVC experiment by its name or, where several have that name, by its short commit."""
+    listed = _named_experiments(root)
+    names = [name for name, _ in listed]
+    return {name if names.count(name) == 1 else commit[:7]: commit for name, commit in listed}
+
+
+def _named_experiments(root: Path) -> list[tuple[str, str]]:
     listed = git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines()
     pairs = (line.split(" ", 1) for line in listed)
-    return {name.rpartition("/")[2]: commit for commit, name in pairs if name.count("/") == 4}  # refs/exps/12/34…/name
+    return [
+        (name.rpartition("/")[2], commit) for commit, name in pairs if name.count("/") == 4
+    ]  # refs/exps/12/34…/name
 
 
 def code_patch(root: Path) -> bytes:
