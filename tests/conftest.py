@@ -15,11 +15,14 @@ import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
 
+from attention.copies import locked_outputs
+
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
 ROOT = Path(__file__).parents[1]
+OUTPUTS = len(locked_outputs((ROOT / "dvc.lock").read_text()))
 
 # Distinct primes, so that no axis can stand for another; the answer is still learned in two epochs of big steps.
 SMALL: Mapping[str, Any] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Project
+from conftest import OUTPUTS, Project
 from restoring import attention
 from safetensors.numpy import save
 
@@ -83,7 +83,7 @@ def verified(project: Project) -> list[str]:
 def test_verify_on_another_cpu_accepts_what_torch_trained_by_its_numbers_and_the_rest_by_its_bytes(
     verified: list[str],
 ) -> None:
-    if verified[-1].endswith("13 of 13 outputs agree byte for byte"):
+    if verified[-1].endswith(f"{OUTPUTS} of {OUTPUTS} outputs agree byte for byte"):
         pytest.skip("this CPU has no newer instructions for torch to take")
     within = [line.split()[0] for line in verified if " within " in line]
     same = [line.split()[0] for line in verified if line.endswith(" same")]
@@ -95,7 +95,7 @@ def test_verify_on_another_cpu_accepts_what_torch_trained_by_its_numbers_and_the
         "train 0.0001 and 0.25; evaluate 1e-06 and 1e-05"
     )
     assert verified[-1] == (
-        f"the working tree: {len(same)} of 13 outputs agree byte for byte, {len(within)} in their numbers"
+        f"the working tree: {len(same)} of {OUTPUTS} outputs agree byte for byte, {len(within)} in their numbers"
     )
 
 

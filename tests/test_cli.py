@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Project, clean_environment
+from conftest import OUTPUTS, Project, clean_environment
 from faulty_servers import PASSWORD, closed_port, mlflow_server, no_such_store
 from restoring import Wanted, attention, lose_cache, make, problems
 
@@ -91,7 +91,7 @@ def test_an_experiment_with_changed_code_is_published_and_restored(project: Proj
     assert published.stdout == f"data/: run {NAME}\nhalved: run {softmax} (halved)\n"
     restored = attention(project, "restore", "halved", str(tmp_path / "restored"))
     assert restored.returncode == 0, restored.stdout + restored.stderr
-    assert restored.stdout.endswith("halved restored; 13 of 13 outputs agree byte for byte\n")
+    assert restored.stdout.endswith(f"halved restored; {OUTPUTS} of {OUTPUTS} outputs agree byte for byte\n")
     copy = Project(tmp_path / "restored")
     assert "0.5 / " in (copy.root / "stages/attention/weights.py").read_text()
     assert copy.outputs() != project.outputs()
@@ -106,7 +106,7 @@ def test_verify_compares_every_output_and_sees_one_changed_digest(project: Proje
     lock.write_text(text)
     lines = done.stdout.splitlines()
     assert done.returncode == 1, done.stderr
-    assert lines[-1] == "the working tree: 12 of 13 outputs agree byte for byte"
+    assert lines[-1] == f"the working tree: {OUTPUTS - 1} of {OUTPUTS} outputs agree byte for byte"
     assert [line.split()[0] for line in lines if line.endswith("DIFFERENT")] == ["data/train/history.csv"]
     assert sum(line.endswith("same") for line in lines) == 12
 
@@ -311,7 +311,7 @@ def test_the_command_works_below_the_root_and_in_a_detached_clone(project: Proje
     clone.run("git", "remote", "remove", "origin")
     done = attention(clone, "verify")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("the working tree: 13 of 13 outputs agree byte for byte\n")
+    assert done.stdout.endswith(f"the working tree: {OUTPUTS} of {OUTPUTS} outputs agree byte for byte\n")
 
 
 def test_the_patch_of_a_tree_leaves_the_repository_as_it_is(
