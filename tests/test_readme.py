@@ -141,10 +141,10 @@ def test_a_function_of_one_s_own_is_one_block_in_one_file(project: Project) -> N
     assert (project.root / "data/plot/attention.png").exists()
 
 
-def test_the_figure_of_the_readme_is_the_one_that_the_pipeline_draws() -> None:
+@pytest.mark.parametrize("picture", ["data/plot/attention.png", "data/study/curves.png"])
+def test_the_figures_of_the_readme_are_those_that_the_pipeline_draws(picture: str) -> None:
+    from attention.copies import locked_outputs
     from attention.dataset import md5
 
-    digest = md5(ROOT / "docs/attention.png")
-    assert re.search(
-        rf"path: data/plot/attention.png\n.*\n\s+md5: {digest}|md5: {digest}", (ROOT / "dvc.lock").read_text()
-    )
+    assert f"](docs/{Path(picture).name})" in README
+    assert md5(ROOT / "docs" / Path(picture).name) == locked_outputs((ROOT / "dvc.lock").read_text())[picture]

@@ -81,27 +81,26 @@ def postgresql(password: str, port: int) -> Iterator[None]:
 
 
 def create_database(password: str, port: int) -> None:
-    import psycopg2
+    import psycopg
 
     deadline = time.monotonic() + STARTING
     while True:
         try:
-            connection = psycopg2.connect(
-                host="127.0.0.1", port=port, user="mlflow", password=password, dbname="postgres"
+            connection = psycopg.connect(
+                host="127.0.0.1", port=port, user="mlflow", password=password, dbname="postgres", autocommit=True
             )
             break
-        except psycopg2.OperationalError:
+        except psycopg.OperationalError:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-    connection.autocommit = True
-    connection.cursor().execute("CREATE DATABASE mlflow")
+    connection.execute("CREATE DATABASE mlflow")
     connection.close()
 
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """The server that the README's commands start."""
-    need("psycopg2", "pip install -e '.[server]'")
+    need("psycopg", "pip install -e '.[server]'")
     folder = tmp_path_factory.mktemp("team")
     password, database, port = secrets.token_hex(12), free_port(), free_port()
     address = f"http://127.0.0.1:{port}"
