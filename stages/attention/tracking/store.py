@@ -16,7 +16,7 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-PROBE_SECONDS = 1.5  # a server that does not answer its first question in this time is taken to be down
+PROBE_SHARE = 0.75  # of MLFLOW_HTTP_REQUEST_TIMEOUT: who lets the first question wait longer is taken to be down
 SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 NOTE = "mlflow.note.content"  # a tag: what a page shows as the description
 READY = Path(__file__).with_name("ready_store.sql")
@@ -138,10 +138,11 @@ def _probe(uri: str, experiment: str) -> None:
             answer.put(error)
 
     threading.Thread(target=ask, daemon=True).start()
+    seconds = PROBE_SHARE * float(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
     try:
-        error = answer.get(timeout=PROBE_SECONDS)
+        error = answer.get(timeout=seconds)
     except queue.Empty:
-        raise TimeoutError(f"no answer in {PROBE_SECONDS:g} s") from None
+        raise TimeoutError(f"no answer in {seconds:g} s") from None
     if error:
         raise error
 
