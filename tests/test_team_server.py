@@ -1,4 +1,4 @@
-"""The documented way to a server for a team: PostgreSQL, MLflow in front of it, a DVC remote, and two clones at work."""
+"""The documented way to a server for a team: PostgreSQL, MLflow before it, a DVC remote, and two clones at work."""
 
 import csv
 import glob
