@@ -56,8 +56,9 @@ def test_an_incomplete_run_is_completed(project: Project) -> None:
     metrics = "SELECT key, step, value FROM metrics"
     with sqlite3.connect(project.root / "mlflow.db") as store:
         whole = sorted(store.execute(metrics))
-        store.execute("DELETE FROM metrics WHERE step = 1 OR key LIKE 'test/%'")
-        store.execute("DELETE FROM latest_metrics WHERE key LIKE 'test/%'")
+        of_training = "run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'attention.key')"  # and not of the study
+        store.execute(f"DELETE FROM metrics WHERE (step = 1 OR key LIKE 'test/%') AND {of_training}")  # noqa: S608
+        store.execute(f"DELETE FROM latest_metrics WHERE key LIKE 'test/%' AND {of_training}")  # noqa: S608
         store.execute("DELETE FROM tags WHERE key IN ('attention.evaluation')")
         store.execute("UPDATE tags SET value = 'train' WHERE key = 'attention.stages'")
         assert len(whole) > len(sorted(store.execute(metrics))) > 0
