@@ -17,8 +17,8 @@ from ruamel.yaml import YAML
 from attention.copies import experiments, git
 from attention.errors import RestoreError, SelectionError
 from attention.naming import DEFAULTS, run_name
+from attention.recorded import MEASURES, Recorded
 
-MEASURES = ("mse", "normalized", "effective", "accuracy")
 COLUMNS = ("name", "what", *MEASURES, "training", "where")
 PARAMETERS = ("seed", "model.attention", *DEFAULTS)
 TRAINED_BY = "stages/train.py"  # MLflow's source of a run whose training really ran
@@ -30,20 +30,6 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "=": operator.eq,
 }
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What MLflow knows of a run."""
-
-    run: str
-    status: str
-    source: str
-    experiment: str  # DVC's; empty where it was none
-    evaluation: str  # the digest of metrics.json
-    started: float
-    params: Mapping[str, Any]
-    measures: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -154,7 +140,7 @@ def _training(run: Recorded) -> str:
 
 def _measures(metrics: bytes) -> dict[str, float]:
     found = _flat(json.loads(metrics))
-    return {"mse": found["mse"], **{name: found[f"recovery.{name}"] for name in MEASURES[1:]}}
+    return {name: found[metric.removeprefix("test/")] for name, metric in MEASURES.items()}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

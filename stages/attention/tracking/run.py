@@ -23,7 +23,7 @@ from mlflow.tracking import MlflowClient
 from attention.copies import code_patch, git
 from attention.dataset import ExampleTable, md5
 from attention.errors import RestoreError, TrackingError
-from attention.naming import run_name
+from attention.naming import parse_value, run_name
 from attention.params import PARAMS_FILE, TrackingParams
 from attention.tracking.store import NOTE, open_store, without_secrets
 from attention.weights import Weights
@@ -256,7 +256,7 @@ class Run:
 
     def _take_up(self, run: MlflowRun) -> None:
         self._id, self._name, self._stages = run.info.run_id, str(run.info.run_name), _stages(run)
-        logged = {key: parse(text) for key, text in run.data.params.items()}
+        logged = {key: parse_value(text) for key, text in run.data.params.items()}
         self._params = {**self._weights.origin["parameters"], **logged}
         self._experiment = run.data.tags.get("dvc.exp_name")
         self._finished = run.info.status == "FINISHED"
@@ -334,14 +334,6 @@ def _about(run_id: str) -> str:
         f"[True and learned attention]({figure}), drawn by the stage `plot`; *Model metrics* has the curves, and the "
         f"attention after every epoch with a slider. The same files again: `attention restore {run_id} DIR`.\n"
     )
-
-
-def parse(text: str) -> Any:
-    """Return the value of a parameter from the text that `log_params` made of it."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _tags(weights: Weights) -> dict[str, str]:

@@ -14,9 +14,10 @@ from mlflow.tracking import MlflowClient
 from attention.copies import State, experiment_state, experiments, git, lay_out, share_cache
 from attention.dataset import md5
 from attention.errors import AttentionError, RestoreError, TrackingError
+from attention.location import tracking_uri
 from attention.params import load_params
 from attention.tracking.run import CODE_PATCH, PARAMS_TEXT, continue_run
-from attention.tracking.store import open_store, tracking_uri
+from attention.tracking.store import open_store
 from attention.tracking.view import show_evaluation, show_pictures, show_training
 from attention.weights import load_weights
 
