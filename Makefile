@@ -38,8 +38,8 @@ bench: .venv/.installed ## Measure speed, start-up and scale side by side (ten m
 	@$(RUN) python benchmarks/pipeline.py
 	@$(RUN) python benchmarks/scale.py
 
-docs: repro ## Bring the picture in docs/ up to date
-	@cp data/plot/attention.png docs/attention.png
+docs: repro ## Bring the tables of the README and the pictures of docs/ up to date
+	@$(RUN) python docs/build.py
 
 screenshots: .venv/.installed ## Take the pictures in docs/screenshots anew (a minute; needs Chromium)
 	@mkdir -p docs/screenshots

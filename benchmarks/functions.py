@@ -7,8 +7,9 @@ agree with the pipeline's own training up to rounding. benchmarks/results/functi
 
 import argparse
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -74,8 +75,40 @@ def read() -> Iterator[Row]:
             yield from csv.DictReader(file)
 
 
+class Training(NamedTuple):
+    """One member: its truth, its weights before and after, and the test error of every look on the way."""
+
+    seed: int
+    truth: Truth
+    before: Weights
+    after: Weights
+    errors: tuple[float, ...]
+
+    @property
+    def settled(self) -> int | None:
+        """The steps until the error stays good, None where it does not."""
+        bad = [look for look, error in enumerate(self.errors) if error >= GOOD]
+        looks = bad[-1] + 2 if bad else 1  # the first look after which no error is bad
+        return looks * EVERY if looks <= len(self.errors) else None
+
+
 def train(function: str, seeds: Sequence[int]) -> list[Row]:
-    """Train as the pipeline does with this function and each of the seeds, and look at the test error on the way."""
+    """Return the lines of trainings with the parameters of params.yaml."""
+    return [row(training) for training in follow(function, seeds)]
+
+
+def follow(
+    function: str, seeds: Sequence[int], times: int = 1, change: Callable[[Weights], Weights] = lambda same: same
+) -> list[Training]:
+    """Train as the pipeline does with this function and each of the seeds, and look at the test error on the way.
+
+    Args:
+        function: its name in the registry.
+        seeds: one a member.
+        times: how many times the epochs of params.yaml.
+        change: what is done to the initial weights.
+
+    """
     params = load_params()
     data = params.data
     truths = [draw_truth(seed, data) for seed in seeds]
@@ -84,40 +117,38 @@ def train(function: str, seeds: Sequence[int]) -> list[Row]:
         next(draw_examples(seed, "train", data.n_train, truth, data.seq_len, data.n_train)) for seed, truth in pairs
     ]
     tests = [next(draw_examples(seed, "test", data.n_test, truth, data.seq_len, data.n_test)) for seed, truth in pairs]
-    members = start(
-        [draw_weights(function, len(truth), data.seq_len, seed) for seed, truth in pairs], params.train, seeds
-    )
+    before = [change(draw_weights(function, len(truth), data.seq_len, seed)) for seed, truth in pairs]
+    members = start(before, params.train, seeds)
     looks = []
-    for _ in range(params.train.epochs):
+    for _ in range(times * params.train.epochs):
         for first in range(0, data.n_train, EVERY):
             members.train([examples.take(slice(first, first + EVERY)) for examples in trains])
             looks.append([error(now, test) for now, test in zip(members.weights(), tests, strict=True)])
     return [
-        row(now, seed, truth, errors)
-        for now, seed, truth, errors in zip(members.weights(), seeds, truths, zip(*looks, strict=True), strict=True)
+        Training(*member)
+        for member in zip(seeds, truths, before, members.weights(), zip(*looks, strict=True), strict=True)
     ]
 
 
-class Alone:
-    """The engine of the pipeline, for one member."""
+class OneByOne:
+    """The engine of the pipeline, one for each member."""
 
     def __init__(self, weights: Sequence[Weights], params: TrainParams, seeds: Sequence[int]) -> None:
-        ((one, seed),) = zip(weights, seeds, strict=True)
-        self._engine = start_engine(one, params, seed)
+        self._engines = [start_engine(own, params, seed) for own, seed in zip(weights, seeds, strict=True)]
 
     def train(self, examples: Sequence[Examples]) -> None:
         """Take one step a batch, in order."""
-        (own,) = examples
-        self._engine.train(own)
+        for engine, own in zip(self._engines, examples, strict=True):
+            engine.train(own)
 
     def weights(self) -> list[Weights]:
         """Return a copy of the weights as they are now."""
-        return [self._engine.weights()]
+        return [engine.weights() for engine in self._engines]
 
 
-def start(weights: Sequence[Weights], params: TrainParams, seeds: Sequence[int]) -> "Alone | TorchTogether":
-    """Return what trains these members: the compiled engine takes one, torch all of them side by side."""
-    return (Alone if ATTENTION_FUNCTIONS[weights[0].function].has_kernel else TorchTogether)(weights, params, seeds)
+def start(weights: Sequence[Weights], params: TrainParams, seeds: Sequence[int]) -> "OneByOne | TorchTogether":
+    """Return what trains these members: the compiled engine one after the other, torch all of them side by side."""
+    return (OneByOne if ATTENTION_FUNCTIONS[weights[0].function].has_kernel else TorchTogether)(weights, params, seeds)
 
 
 def error(now: Weights, test: Examples) -> float:
@@ -127,17 +158,16 @@ def error(now: Weights, test: Examples) -> float:
     return float(np.square(outputs - test.targets).mean())
 
 
-def row(now: Weights, seed: int, truth: Truth, errors: Sequence[float]) -> Row:
-    """Return the line of a training with these errors, a look each."""
-    bad = [look for look, error in enumerate(errors) if error >= GOOD]
-    settled = 0 if not bad else bad[-1] + 1  # the first look after which no error is bad
-    means = recovery(attention_of(now), now, truth).means()
+def row(training: Training) -> Row:
+    """Return the line of a training."""
+    now = training.after
+    means = recovery(attention_of(now), now, training.truth).means()
     return {
         "function": now.function,
-        "seed": str(seed),
-        "mse": repr(errors[-1]),
+        "seed": str(training.seed),
+        "mse": repr(training.errors[-1]),
         **{name: repr(value) for name, value in means.items()},
-        "steps": str((settled + 1) * EVERY) if settled < len(errors) else "inf",
+        "steps": str(training.settled or "inf"),
     }
 
 

@@ -23,6 +23,8 @@ from contenders import (
 )
 from report import write_report
 
+SHARE = 1 / 20  # of the examples, for the torch engine's loop over each function
+
 # name -> (contender, attention function, how often in a round)
 CONTENDERS: dict[str, tuple[Contender, str, int]] = {
     "the article's loop": (article_loop, "embedding", 1),
@@ -49,8 +51,12 @@ def main() -> None:
 
     runs: dict[str, tuple[Callable[[], Result], int]] = {}
     for name, (prepare, function, repeats) in CONTENDERS.items():
-        if run := prepare(examples, draw_weights(function, len(truth), params.data.seq_len, 0)):
+        weights = draw_weights(function, len(truth), params.data.seq_len, 0)
+        if run := prepare(examples, weights):
             runs[name] = run, repeats
+        if prepare is compiled_engine:
+            few = examples.take(slice(0, round(SHARE * len(examples.targets))))
+            runs[loop_of(function)] = torch_engine(few, weights), 1
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     results: dict[str, Result] = {}
     for number in range(rounds):
@@ -67,16 +73,20 @@ def main() -> None:
     article = float(np.median(seconds["the article's loop"]))
     c = float(np.median(seconds["C, -O3 -march=native"])) if "C, -O3 -march=native" in seconds else None
     rows = []
-    for name, times in seconds.items():
+    for name in [name for name in CONTENDERS if name in seconds]:
+        times = seconds[name]
         low, middle, high = np.quantile(times, [0.25, 0.5, 0.75])
         mse, product = results[name]
-        alike = CONTENDERS[name][1] == "embedding"  # other functions have other weights
+        contender, function, _ = CONTENDERS[name]
+        alike = function == "embedding"  # other functions have other weights
+        loop = float(np.median(seconds[loop_of(function)])) / SHARE
         rows.append(
             {
                 "training": name,
                 "steps/s": f"{steps / middle:,.0f}",
                 "quartiles": f"{steps / high:,.0f} to {steps / low:,.0f}",
                 "times the article": f"{article / middle:,.1f}",
+                "times its torch loop": f"{loop / middle:,.0f}" if contender is compiled_engine else "",
                 "of the C program": f"{c / middle:.2f}" if c else "",
                 "last MSE": f"{mse:.3e}",
                 "Δ MSE": f"{mse - article_mse:+.1e}" if alike else "",
@@ -84,6 +94,11 @@ def main() -> None:
             }
         )
     write_report("speed", rows, f"The article's training ({steps:,} steps of Adam on single examples), {rounds} rounds")
+
+
+def loop_of(function: str) -> str:
+    """Return the name of the torch engine's loop over a function."""
+    return f"loop of {function}"
 
 
 if __name__ == "__main__":

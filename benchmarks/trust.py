@@ -1,4 +1,4 @@
-"""Show what the results withstand: python benchmarks/trust.py [cpu torch tracker kills input disk race].
+"""Show what the results withstand: python benchmarks/trust.py [cpu torch tracker kills input disk race restore].
 
 Everything that tests/ tries in short, at full size: other processors, trackers that fail, kills, wrong input, full
 disks, many processes at once. Parts that are not named keep their rows. All of it takes about an hour on two cores.
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,10 @@ import cpu_settings  # noqa: E402
 import faulty_servers  # noqa: E402
 import full_disk  # noqa: E402
 import killing  # noqa: E402
+import restoring  # noqa: E402
 from conftest import Project, clean_environment, open_store, recorded_runs, small_project  # noqa: E402
 
+from attention.agreement import TORCH, distances  # noqa: E402
 from attention.functions import ATTENTION_FUNCTIONS  # noqa: E402
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ def main() -> None:
         "input": wrong_input,
         "disk": disk,
         "race": race,
+        "restore": restore,
     }
     chosen = sys.argv[1:] or list(parts)
     rows: dict[str, list[Row]] = {}
@@ -101,24 +105,27 @@ def cpu(_: Project, place: Path) -> Told:
 
 
 def torch_engine(_: Project, place: Path) -> Told:
-    """The engine that does not promise its bytes: by how much they differ."""
+    """The engine that does not promise its bytes: how far apart its numbers are, and what `verify` would say."""
     for function in ATTENTION_FUNCTIONS:
-        found: dict[str, tuple[float, list[float]]] = {}
-        digests = set()
+        found: dict[str, dict[str, bytes]] = {}
         for level in ("default", "avx2", "avx512"):
             folder = place / f"{function} {level}"
             folder.mkdir()
-            wanted = {"one": cpu_settings.configuration(function, {}, *STAGES[:3], engine="torch")}
-            told = cpu_settings.run_pipelines(folder, wanted, {"ATEN_CPU_CAPABILITY": level})[0]
-            digests.add(told["one"]["data/train/model.safetensors"])
-            data = folder / "project/data"
-            with (data / "evaluate/attention.csv").open(newline="") as file:
-                attention = [float(row["attention"]) for row in csv.DictReader(file)]
-            found[level] = json.loads((data / "evaluate/metrics.json").read_text())["mse"], attention
-        (mse, attention), *others = found.values()
-        mse_change = max(abs(other - mse) / mse for other, _ in others)
-        most = max(abs(a - b) for _, other in others for a, b in zip(attention, other, strict=True))
-        result = "the same bytes" if len(digests) == 1 else f"MSE by {mse_change:.1e} of it, attention by {most:.1e}"
+            wanted = {"one": cpu_settings.configuration(function, {}, *STAGES[:2], engine="torch")}
+            cpu_settings.run_pipelines(folder, wanted, {"ATEN_CPU_CAPABILITY": level})
+            found[level] = Project(folder / "project").outputs()
+        error, other, allowed = 0.0, 0.0, TORCH["train"]
+        for one, another in combinations(found.values(), 2):
+            for path in (path for path in one if path.startswith("data/train/")):
+                for name, distance in distances(path, one[path], another[path]).items():
+                    if name == "mse":
+                        error = max(error, distance)
+                    else:
+                        other = max(other, distance)
+        same = all(outputs == found["default"] for outputs in found.values())
+        verdict = "within the tolerance" if error <= allowed.error and other <= allowed.other else "NOT ALLOWED"
+        apart = f"{verdict}: MSE by at most {error:.1e}, weights, attention and recovery by {other:.1e}"
+        result = "the same bytes" if same else apart
         yield f"engine: torch, {function}: ATEN default, avx2, avx512", "3 trainings", result
 
 
@@ -343,6 +350,54 @@ def is_whole(client: "MlflowClient", run: "Run", copies: list[Project]) -> bool:
         if tracked != [(int(row["epoch"]), float(row[name])) for row in rows]:
             return False
     return bool(run.info.status == "FINISHED")
+
+
+def restore(finished: Project, place: Path) -> Told:
+    """Runs of different configurations, each restored by the command, with DVC's cache and without."""
+    project = finished.copy(place / "project")
+    for cached in (True, False):
+        for name, wanted in restored_runs(cached).items():
+            kept = [restoring.make(project, one, number) for number, one in enumerate(wanted)]
+            (project.root / "note.txt").write_text(f"{name} {cached}")
+            project.commit("a note")  # so that the next runs are of another commit
+            if not cached:
+                restoring.lose_cache(project)
+            told = [
+                what
+                for number, one in enumerate(kept)
+                for what in restoring.problems(project, one, place / f"{name} {number} {cached}")
+            ]
+            how = "from DVC's cache" if cached else "by running again, the cache deleted"
+            result = "; ".join(told) or "every output, params.yaml and all code: the same bytes"
+            yield f"restore of {name}, {how}", f"{len(kept)} runs", result
+
+
+def restored_runs(cached: bool) -> dict[str, list[restoring.Wanted]]:
+    """Return runs of different configurations by what they have in common; other ones for other caches."""
+    first = 10 if cached else 20
+    large = {"data.n_train": 10_000, "data.seq_len": 8, "data.n_contexts": 5, "data.true_attention": [2, 7, 3, 5, 1]}
+    shuffled = {"train.shuffle": True, "train.batch_size": 7}
+    random = {"data.true_attention": "random", "data.seq_len": 13, "data.n_contexts": 6, "data.n_train": 307}
+
+    def functions(*names: str) -> list[dict[str, object]]:
+        return [{"model.attention": name, "seed": first + number} for number, name in enumerate(names)]
+
+    one, two, three, four, five = functions("embedding", "softmax", "additive", "multihead", "hard")
+    six, seven, eight, nine, ten = functions("gaussian", "sparsemax", "dot", "bilinear", "embedding")
+    experiments = [one, two | shuffled, four | random, five | {"train.epochs": 3}]
+    runs = [six, seven | shuffled, eight | random, nine | large | {"train.learning_rate": 0.001}]
+    changes = ("a file", "a new file", "a new binary file", "ends of lines")
+    dirty = [three | random, ten | shuffled, two | {"train.epochs": 1}, four | {"model.heads": 4}]
+    return {
+        "DVC experiments": [restoring.Wanted(params, by="experiment") for params in experiments],
+        "MLflow runs, params.yaml alone not committed": [
+            restoring.Wanted(params, by=by) for params, by in zip(runs, ("name", "id") * 2, strict=True)
+        ],
+        "runs of code that was not committed": [
+            restoring.Wanted(params, change, by)
+            for params, change, by in zip(dirty, changes, ("name", "experiment", "id", "name"), strict=True)
+        ],
+    }
 
 
 def fresh(finished: Project, folder: Path) -> Project:

@@ -5,7 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from attention.stage import run_stage
-from attention.figures import attention_figure, epoch_figure, growth_figure, mse_figure, save_figure
+from attention.figures import (
+    attention_figure,
+    attention_maps,
+    epoch_figure,
+    growth_figure,
+    mse_figure,
+    save_animation,
+    save_figure,
+)
 from attention.outputs import keep_only
 from attention.params import load_params
 from attention.recovery import shares
@@ -29,6 +37,7 @@ def main() -> str:
     metrics = read_metrics(EVALUATE / "metrics.json", "baseline.mean", "baseline.linear")
 
     save_figure(OUT / "attention.png", attention_figure(truth, normalized, effective))
+    save_figure(OUT / "map.png", attention_maps(truth, normalized, effective))
     save_figure(
         OUT / "mse.png", mse_figure(history["mse"], {name: metrics[f"baseline.{name}"] for name in ("mean", "linear")})
     )
@@ -36,12 +45,13 @@ def main() -> str:
     pictured = np.unique(np.linspace(0, len(attention) - 1, PICTURED_EPOCHS).astype(int)).tolist()
     for epoch in pictured:
         save_figure(OUT / f"epochs/{epoch}.png", epoch_figure(epoch, shares(attention[epoch]), truth))
+    save_animation(OUT / "epochs.gif", [OUT / f"epochs/{epoch}.png" for epoch in pictured])
     keep_only(OUT / "epochs", (f"{epoch}.png" for epoch in pictured))
 
     with continue_run(params.tracking, weights, EVALUATE / "metrics.json", "plot") as run:
         show_pictures(run)
     return (
-        f"plot: {weights.function}, {len(attention)} epochs -> attention.png, mse.png, growth.png, epochs/ "
+        f"plot: {weights.function}, {len(attention)} epochs -> attention.png and its companions "
         f"-> data/plot/{run.where}"
     )
 

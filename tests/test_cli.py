@@ -42,7 +42,7 @@ def test_publish_rebuilds_a_lost_run_once_and_restore_brings_its_bytes_back(proj
 
     restored = attention(project, "restore", NAME, str(tmp_path / "restored"))
     assert restored.returncode == 0, restored.stderr
-    assert restored.stdout.endswith("restored; 11 of 11 outputs agree byte for byte\n")
+    assert restored.stdout.endswith("restored; 14 of 14 outputs agree byte for byte\n")
     assert Project(tmp_path / "restored").outputs() == project.outputs()
 
 
@@ -152,3 +152,15 @@ def test_doctor_finds_nothing_wrong_and_then_each_thing_that_is(project: Project
     assert {"environment", "params.yaml", "results"} <= wrong
     assert "no-such-package none, locked 1.0" in ill.stdout
     assert "environment: `make clean repro` installs requirements.lock anew" in ill.stdout
+
+
+def test_a_shell_completes_the_command(project: Project) -> None:
+    script = attention(project, "completion", "bash").stdout
+    tried = f"{script}\nCOMP_WORDS=(attention re); COMP_CWORD=1; _shtab_attention; echo ${{COMPREPLY[@]}}"
+    assert project.run("bash", "-c", tried).stdout.split() == ["restore"]
+
+
+def test_output_that_nobody_reads_to_its_end_is_no_error(project: Project) -> None:
+    command = "python -m attention.cli completion bash | head -n 1; echo ${PIPESTATUS[0]}"
+    done = project.attempt("bash", "-c", command, PYTHONPATH=str(project.root / "stages"))
+    assert (done.stdout.splitlines()[-1], done.stderr) in {("141", ""), ("0", "")}

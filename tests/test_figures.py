@@ -1,12 +1,16 @@
 """The pictures: what they show, and that they are the same bytes for the same arrays."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT, clean_environment
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from attention.figures import (
     EFFECTIVE,
@@ -18,6 +22,7 @@ from attention.figures import (
     epoch_figure,
     growth_figure,
     mse_figure,
+    save_animation,
     save_figure,
 )
 
@@ -40,28 +45,31 @@ def chunks(png: bytes) -> list[bytes]:
     return names
 
 
-def test_the_article_s_figure_has_bars_of_truth_and_learned_attention_for_each_context() -> None:
+def test_the_article_s_figure_has_bars_of_learned_attention_and_a_frame_at_the_truth_for_each_context() -> None:
     truth, normalized, effective = matrices(3, 7)
     figure = attention_figure(truth, normalized, effective)
     assert len(figure.axes) == 3
     for context, panel in enumerate(figure.axes):
         assert panel.get_ylabel() == f"context {context}"
-        drawn = [bar for bar in panel.patches if isinstance(bar, Rectangle)]
-        bars = [[to_hex(bar.get_facecolor()), bar.get_height()] for bar in drawn]
+        *bars, frame = [bar for bar in panel.patches if isinstance(bar, Rectangle)]
         expected = [
-            [colour, height]
-            for colour, row in ((TRUTH, truth), (RAW, normalized), (EFFECTIVE, effective))
-            for height in row[context]
+            [colour, height] for colour, row in ((RAW, normalized), (EFFECTIVE, effective)) for height in row[context]
         ]
-        assert bars == expected
-        centres = [bar.get_x() + bar.get_width() / 2 for bar in drawn]
-        assert np.round(centres).tolist() == [0, 1, 2, 3, 4, 5, 6] * 3
+        assert [[to_hex(bar.get_facecolor()), bar.get_height()] for bar in bars] == expected
+        assert np.round([middle(bar) for bar in bars]).tolist() == [0, 1, 2, 3, 4, 5, 6] * 2
+        assert all(bool(bar.get_hatch()) == (to_hex(bar.get_facecolor()) == RAW) for bar in bars), "told apart in grey"
+        assert (middle(frame), frame.get_height()) == (truth[context].argmax(), 1)
+        assert (to_hex(frame.get_edgecolor()), frame.get_fill()) == (TRUTH, False)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
-        "true attention",
         "learned |a|, normalized",
         "effective |a·w|, normalized",
+        "true attention",
     ]
+
+
+def middle(bar: Rectangle) -> float:
+    return float(np.round(bar.get_x() + bar.get_width() / 2, 9))
 
 
 @pytest.mark.parametrize(("contexts", "images"), [(MAPPED_PANELS, 0), (MAPPED_PANELS + 1, 3)])
@@ -111,7 +119,7 @@ def test_growth_draws_a_line_a_position_with_the_true_one_apart() -> None:
 def test_growth_says_when_it_shows_only_the_first_contexts(contexts: int, panels: int, title: str) -> None:
     truth, *_ = matrices(contexts, 5)
     figure = growth_figure(np.zeros((2, contexts, 5)), truth)
-    assert [panel.get_title() for panel in figure.axes] == [f"context {c}" for c in range(panels)]
+    assert [panel.get_title(loc="left") for panel in figure.axes] == [f"context {c}" for c in range(panels)]
     assert figure.get_suptitle() == title
 
 
@@ -121,7 +129,7 @@ def test_the_map_of_an_epoch_rings_the_true_positions() -> None:
     assert np.array_equal(np.asarray(panel.images[0].get_array()), normalized)
     rings = np.asarray(panel.collections[0].get_offsets())
     assert rings.tolist() == [[float(truth[c].argmax()), float(c)] for c in range(3)]
-    assert panel.get_title() == "after epoch 11: |a|, normalized; rings: truth"
+    assert panel.get_title(loc="left") == "after epoch 11: |a|, normalized; rings: truth"
 
 
 def small_figures() -> list[Figure]:
@@ -142,6 +150,46 @@ def test_the_smallest_problem_can_be_drawn_twice_with_the_same_bytes(tmp_path: P
     assert png.startswith(PNG)
     assert png == (tmp_path / "other.png").read_bytes()
     assert set(chunks(png)) == {b"IHDR", b"pHYs", b"IDAT", b"IEND"}  # no tEXt or tIME: no version and no date
+
+
+def test_an_animation_holds_every_figure_in_turn_with_the_same_bytes(tmp_path: Path) -> None:
+    truth, *_ = matrices(3, 7)
+    epochs = np.random.default_rng(59).dirichlet(np.ones(7), (5, 3))
+    stills = [tmp_path / f"{epoch}.png" for epoch in range(5)]
+    for epoch, path in enumerate(stills):
+        save_figure(path, epoch_figure(epoch, epochs[epoch], truth))
+    for name in ("one.gif", "other.gif"):
+        save_animation(tmp_path / name, stills, seconds=0.5)
+    assert (tmp_path / "one.gif").read_bytes() == (tmp_path / "other.gif").read_bytes()
+    with Image.open(tmp_path / "one.gif") as animation:
+        assert (animation.n_frames, animation.info["loop"]) == (5, 0)  # type: ignore[attr-defined]
+        for number, path in enumerate(stills):
+            animation.seek(number)
+            assert animation.info["duration"] == 500
+            with Image.open(path) as still:
+                away = np.asarray(animation.convert("RGB"), float) - np.asarray(still.convert("RGB"), float)
+            assert np.abs(away).mean() < 3, "256 colours are close to all"
+
+
+def test_the_bytes_do_not_depend_on_a_matplotlibrc_of_one_s_own(tmp_path: Path) -> None:
+    drawn = []
+    for style in ("", "font.size: 30\naxes.facecolor: red\nsavefig.dpi: 30\n"):
+        (tmp_path / "matplotlibrc").write_text(style)
+        subprocess.run(
+            [sys.executable, "-c", DRAW],
+            cwd=tmp_path,
+            env=clean_environment(PYTHONPATH=str(ROOT / "stages")),
+            check=True,
+        )
+        drawn.append((tmp_path / "a.png").read_bytes())
+    assert drawn[0] == drawn[1]
+
+
+DRAW = """
+import numpy as np
+from attention.figures import mse_figure, save_figure
+save_figure("a.png", mse_figure(np.array([0.5, 0.25]), {"mean": 0.25}))
+"""
 
 
 def test_a_large_problem_can_be_drawn(tmp_path: Path) -> None:

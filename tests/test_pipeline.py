@@ -273,6 +273,28 @@ class TestAStageThatCannotGoOn:
         assert stopped.outputs() == before
         assert not (stopped.root / "mlflow.db").exists()
 
+    def test_what_dvc_removed_before_a_refusal_comes_back_as_the_message_says(
+        self, finished_project: Project, tmp_path: Path
+    ) -> None:
+        """DVC removes a stage's outputs before it runs it, whatever the stage then says."""
+        project = finished_project.copy(tmp_path / "project")
+        before, params = project.outputs(), (project.root / "params.yaml").read_bytes()
+        project.set_params({"train.epochs": 0})
+        refused = project.attempt("dvc", "repro", "--quiet", PYTHONWARNINGS="ignore")
+        assert refused.returncode != 0
+        assert refused.stderr.splitlines()[:2] == [
+            "params.yaml: train.epochs: got 0; allowed: a whole number from 1 to 10000",
+            "data/train: DVC removed the earlier outputs before this run; with the earlier parameters and code "
+            "`dvc repro` takes them from its cache again",
+        ]
+        assert {name for name in before if name not in project.outputs()} == {
+            f"data/train/{name}" for name in ("model.safetensors", "history.csv", "attention.csv")
+        }
+        (project.root / "params.yaml").write_bytes(params)
+        project.run("dvc", "repro", "--quiet")
+        assert project.outputs() == before
+        assert not (project.root / "mlflow.db").exists(), "nothing ran again"
+
     def test_a_training_that_fails_is_told_in_one_line_and_its_run_is_marked_failed(self, stopped: Project) -> None:
         path = stopped.root / "data/generate/train.parquet"
         table = pq.read_table(path)

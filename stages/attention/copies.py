@@ -5,9 +5,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from configparser import RawConfigParser
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -16,6 +20,8 @@ from attention.dataset import md5
 from attention.errors import RestoreError
 
 NOT_CODE = (":!params.yaml", ":!dvc.lock", ":!data")  # kept whole elsewhere, or made anew
+LARGEST = 10_000_000  # bytes of a new file that may be code
+HOOKS = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_WORK_TREE")  # what git tells its hooks
 
 
 @dataclass(frozen=True)
@@ -26,23 +32,44 @@ class State:
         name: what the user called it.
         commit: the commit to start from.
         patch: uncommitted changes of code on top of it, as git writes them.
-        params: the text of params.yaml, where it is not the commit's.
+        params: params.yaml, where it is not the commit's.
         outputs: the digest of each output by its path, as in dvc.lock.
+        kept: outputs that are kept with the run itself, by path.
 
     """
 
     name: str
     commit: str
-    patch: str
-    params: str | None
+    patch: bytes
+    params: bytes | None
     outputs: Mapping[str, str]
+    kept: Mapping[str, bytes] = field(default_factory=dict)
+
+    def recorded(self, root: Path, path: str) -> bytes | None:
+        """Return an output as it was recorded, from wherever it still is: the run, data/, DVC's cache, the commit."""
+        expected = self.outputs[path]
+        places: list[Callable[[], bytes]] = [
+            lambda: self.kept[path],
+            lambda: (root / path).read_bytes(),
+            lambda: (dvc_cache(root) / "files/md5" / expected[:2] / expected[2:]).read_bytes(),
+            lambda: git_bytes(root, "show", f"{self.commit}:{path}"),
+        ]
+        for look in places:
+            with suppress(LookupError, OSError, RestoreError):
+                data = look()
+                if hashlib.md5(data, usedforsecurity=False).hexdigest() == expected:
+                    return data
+        return None
 
 
 def present_state(root: Path) -> State:
     """Return the state of the working tree, whose outputs are those of its dvc.lock."""
-    params = (root / "params.yaml").read_text()
-    outputs = locked_outputs((root / "dvc.lock").read_text())
-    return State("the working tree", git(root, "rev-parse", "HEAD"), code_patch(root), params, outputs)
+    commit = git(root, "rev-parse", "HEAD")
+    try:
+        params, lock = (root / "params.yaml").read_bytes(), (root / "dvc.lock").read_text()
+    except OSError as error:
+        raise RestoreError(f"{error.filename}: cannot be read ({error.strerror}); `dvc repro` makes results") from error
+    return State("the working tree", commit, code_patch(root), params, locked_outputs(lock))
 
 
 def experiment_state(root: Path, name: str) -> State | None:
@@ -50,7 +77,7 @@ def experiment_state(root: Path, name: str) -> State | None:
     commit = experiments(root).get(name)
     if not commit:
         return None
-    return State(name, commit, "", None, locked_outputs(git(root, "show", f"{commit}:dvc.lock")))
+    return State(name, commit, b"", None, locked_outputs(git(root, "show", f"{commit}:dvc.lock")))
 
 
 def experiments(root: Path) -> dict[str, str]:
@@ -60,28 +87,54 @@ def experiments(root: Path) -> dict[str, str]:
     return {name.rpartition("/")[2]: commit for commit, name in pairs if name.count("/") == 4}  # refs/exps/12/34…/name
 
 
-def code_patch(root: Path) -> str:
-    """Return what the working tree changes of the commit's code, new files included; empty where nothing."""
-    index = Path(git(root, "rev-parse", "--path-format=absolute", "--git-path", "index"))
-    own = index.with_name(f"index.attention-{os.getpid()}")  # so that the user's own index stays as it is
-    try:
-        own.write_bytes(index.read_bytes())
-        git(root, "add", "--all", "--", ".", *NOT_CODE, GIT_INDEX_FILE=str(own))
-        arguments = ("diff", "--cached", "--binary", "HEAD", "--", ".", *NOT_CODE)
-        return git(root, *arguments, strip=False, GIT_INDEX_FILE=str(own))
-    finally:
-        own.unlink(missing_ok=True)
+def code_patch(root: Path) -> bytes:
+    """Return what the working tree changes of the commit's code, new files included; empty where nothing.
+
+    New files too large to be code, and other repositories below this one, are left out.
+    """
+    index, objects = (
+        Path(git(root, "rev-parse", "--path-format=absolute", "--git-path", name)) for name in ("index", "objects")
+    )
+    with tempfile.TemporaryDirectory() as folder:  # so that the user's own index and objects stay as they are
+        own = {"GIT_INDEX_FILE": f"{folder}/index", "GIT_OBJECT_DIRECTORY": folder, "GIT_LITERAL_PATHSPECS": "0"}
+        own["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(objects)
+        if index.exists():
+            Path(folder, "index").write_bytes(index.read_bytes())
+        git(root, "add", "--update", "--", ".", *NOT_CODE, environment=own)
+        listed = git_bytes(
+            root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".", *NOT_CODE, environment=own
+        )
+        new = [name for name in listed.split(b"\0") if name and _may_be_code(root / os.fsdecode(name))]
+        if new:
+            names = ("--pathspec-from-file=-", "--pathspec-file-nul")
+            git_bytes(root, "add", *names, stdin=b"\0".join(new), environment=own | {"GIT_LITERAL_PATHSPECS": "1"})
+        return git_bytes(root, "diff", "--cached", "--binary", "HEAD", "--", ".", *NOT_CODE, environment=own)
+
+
+def _may_be_code(path: Path) -> bool:
+    return path.is_symlink() or (path.is_file() and path.stat().st_size <= LARGEST)
 
 
 def lay_out(state: State, root: Path, folder: Path) -> None:
-    """Make `folder` a clone of the project at `root` in the given state, without its outputs."""
+    """Make `folder` a clone of the project at `root` in the given state, without its outputs.
+
+    Raises:
+        RestoreError: the commit is not in the repository; nothing was made.
+
+    """
+    try:
+        git(root, "cat-file", "-e", f"{state.commit}^{{commit}}")
+    except RestoreError as error:
+        raise RestoreError(
+            f"{state.name}: its commit {state.commit} is not in this repository; `git fetch --all` may bring it"
+        ) from error
     git(root, "clone", "--quiet", "--no-checkout", str(root), str(folder))
     git(folder, "fetch", "--quiet", "origin", state.commit)
     git(folder, "checkout", "--quiet", "--detach", state.commit)
     if state.patch:
-        git(folder, "apply", "--binary", "-", stdin=state.patch)
+        git_bytes(folder, "apply", "--binary", "--whitespace=nowarn", "-", stdin=state.patch)
     if state.params is not None:
-        (folder / "params.yaml").write_text(state.params)
+        (folder / "params.yaml").write_bytes(state.params)
 
 
 def reproduce(folder: Path, *arguments: str, **environment: str) -> None:
@@ -89,29 +142,34 @@ def reproduce(folder: Path, *arguments: str, **environment: str) -> None:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "GIT_"))}
     kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
     command = [sys.executable, "-m", "dvc", "repro", "--quiet", *arguments]
-    done = subprocess.run(command, cwd=folder, env=kept | environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env={**kept, **environment}, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-        raise RestoreError(
-            f"{folder}: `dvc repro` failed there: {''.join(last)}; run it in that folder to see all it says"
-        )
+        last = _last_line(done.stderr) or _last_line(done.stdout)
+        raise RestoreError(f"{folder}: `dvc repro` failed there: {last}; run it in that folder to see all it says")
 
 
-def share_cache(root: Path, folder: Path) -> None:
-    """Let a copy take outputs from the cache of the project at `root`, and from its remotes."""
-    cache = subprocess.run(
-        [sys.executable, "-m", "dvc", "cache", "dir"], cwd=root, capture_output=True, text=True, check=True
-    ).stdout.strip()
-    local = root / ".dvc/config.local"
-    (folder / ".dvc/config.local").write_text(
-        (local.read_text() if local.exists() else "") + f"[cache]\n    dir = {Path(root, cache).as_posix()}\n"
-    )
+def share_cache(root: Path, folder: Path) -> bool:
+    """Let a copy take outputs from the cache of the project at `root` and from its remotes; return if it has any."""
+    settings = RawConfigParser()
+    settings.read([root / ".dvc/config", root / ".dvc/config.local"])
+    if not settings.has_section("cache"):
+        settings.add_section("cache")
+    settings["cache"]["dir"] = dvc_cache(root).as_posix()
+    for section in settings.values():
+        if "://" not in (url := section.get("url", "://")):  # a path, which DVC takes from the folder of its config
+            section["url"] = Path(root, ".dvc", url).resolve().as_posix()
+    with (folder / ".dvc/config.local").open("w") as file:
+        settings.write(file)
+    return settings.has_option("core", "remote")
 
 
-def compare(state: State, folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield (path, expected digest, digest got) of each output; "missing" where there is no such file."""
-    for path, expected in sorted(state.outputs.items()):
-        yield path, expected, digest(folder / path) if (folder / path).exists() else "missing"
+def dvc_cache(root: Path) -> Path:
+    """Return the folder of DVC's cache."""
+    command = [sys.executable, "-m", "dvc", "cache", "dir"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RestoreError(f"{root}: `dvc cache dir` failed: {_last_line(done.stderr)}; mend what it says")
+    return Path(root, done.stdout.strip())
 
 
 def digest(path: Path) -> str:
@@ -125,19 +183,34 @@ def digest(path: Path) -> str:
 
 def locked_outputs(lock: str) -> dict[str, str]:
     """Return the digest of each output by its path, from the text of a dvc.lock."""
-    stages: Mapping[str, Any] = YAML(typ="safe", pure=True).load(lock)["stages"]
-    return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ())}
+    try:
+        stages: Mapping[str, Any] = YAML(typ="safe", pure=True).load(lock)["stages"]
+        return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ())}
+    except Exception as error:  # the parser lets many kinds escape; each means the same to a user
+        raise RestoreError(
+            "dvc.lock: is not as DVC writes it; `git checkout dvc.lock` brings the committed one back"
+        ) from error
 
 
-def git(folder: Path, *arguments: str, stdin: str | None = None, strip: bool = True, **environment: str) -> str:
-    """Run git in a folder and return what it prints."""
+def git(folder: Path, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Run git in a folder and return what it prints, as text without the last end of line."""
+    return git_bytes(folder, *arguments, environment=environment).decode(errors="replace").strip()
+
+
+def git_bytes(
+    folder: Path, *arguments: str, stdin: bytes | None = None, environment: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
+    """Run git in a folder and return what it prints, whatever ends of line and characters the files have."""
     command: Sequence[str] = ("git", "-C", str(folder), *arguments)
-    done = subprocess.run(
-        command, input=stdin, env=os.environ | environment, capture_output=True, text=True, check=False
-    )
+    kept = {name: value for name, value in os.environ.items() if name not in HOOKS}
+    done = subprocess.run(command, input=stdin, env={**kept, **environment}, capture_output=True, check=False)
     if done.returncode:
-        last = "".join(done.stderr.strip().splitlines()[-1:])
+        last = _last_line(done.stderr.decode(errors="replace"))
         raise RestoreError(
             f"{folder}: `git {' '.join(arguments[:3])} …` failed: {last}; is this a git repository with a commit?"
         )
-    return done.stdout.strip() if strip else done.stdout
+    return done.stdout
+
+
+def _last_line(text: str) -> str:
+    return "".join(text.strip().splitlines()[-1:])

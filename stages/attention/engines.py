@@ -31,6 +31,14 @@ def choose_engine(engine: str, function: str) -> str:
     return ATTENTION_FUNCTIONS[function].engine if engine == "auto" else engine
 
 
+def promises_bytes(engine: str) -> bool:
+    """Whether the same training gives the same bytes on any CPU.
+
+    The compiled engine does: strict IEEE arithmetic in a fixed order. torch takes the instructions that the CPU has.
+    """
+    return engine == "compiled"
+
+
 def start_engine(weights: Weights, params: TrainParams, seed: int) -> Engine:
     """Return the engine that `train.engine` asks for, ready to train from these weights; the seed is that of noise."""
     if choose_engine(params.engine, weights.function) == "compiled":

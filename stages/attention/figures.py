@@ -1,38 +1,43 @@
-"""The pictures: matplotlib objects from arrays, and PNG files that hold nothing but the picture."""
+"""The pictures: matplotlib objects from arrays, and files that hold nothing but the picture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from PIL import Image
 
 from attention.outputs import writing
 
+matplotlib.rc_file(Path(__file__).with_suffix(".mplstyle"))  # else a user's own matplotlibrc would change the bytes
+
 Floats = NDArray[np.float64]
 
-# Okabe and Ito's colours: told apart with any colour vision; the two in front also differ in lightness.
-TRUTH, RAW, EFFECTIVE, GREY = "#b8e0d2", "#e69f00", "#0072b2", "#666666"
+TRUTH, RAW, EFFECTIVE, GREY = "#222222", "#e69f00", "#0072b2", "#666666"
+TRUE, LEARNED, SEEN = "true attention", "learned |a|, normalized", "effective |a·w|, normalized"
 MAPPED_PANELS = 10  # with more contexts, bars would be hairlines: one map shows them all
 
 
 def attention_figure(truth: Floats, normalized: Floats, effective: Floats) -> Figure:
-    """Draw the article's figure from three matrices (n_contexts, seq_len): truth behind, learned attention in front."""
+    """Draw the article's figure from three matrices (n_contexts, seq_len): learned attention within frames of truth."""
     contexts, positions = truth.shape
     if contexts > MAPPED_PANELS:
         return attention_maps(truth, normalized, effective)
-    figure = Figure(figsize=(min(16, 4 + 0.7 * positions), 1.2 + 1.1 * contexts), layout="constrained")
+    figure = Figure(figsize=(min(16, 4 + 0.7 * positions), 1.2 + 0.9 * contexts))
     panels = figure.subplots(contexts, sharex=True, sharey=True, squeeze=False)[:, 0]
     where = np.arange(positions)
     for context, panel in enumerate(panels):
-        panel.bar(where, truth[context], width=0.9, color=TRUTH, label="true attention")
-        panel.bar(where - 0.18, normalized[context], width=0.36, color=RAW, label="learned |a|, normalized")
-        panel.bar(where + 0.18, effective[context], width=0.36, color=EFFECTIVE, label="effective |a·w|, normalized")
+        panel.bar(where - 0.2, normalized[context], width=0.4, color=RAW, hatch="///", edgecolor="white", label=LEARNED)
+        panel.bar(where + 0.2, effective[context], width=0.4, color=EFFECTIVE, label=SEEN)
+        true = truth[context] > 0
+        panel.bar(where[true], truth[context, true], 0.88, fill=False, edgecolor=TRUTH, linewidth=1.6, label=TRUE)
         panel.set_ylabel(f"context {context}", rotation=0, ha="right", va="center")
-        panel.set_ylim(0, 1.05)
-        panel.set_yticks([0, 0.5, 1])
-        panel.spines[["top", "right"]].set_visible(False)
+        panel.set_ylim(0, 1.08)
+        panel.set_yticks([0, 1])
+        panel.set_xlim(-0.6, positions - 0.4)
     panels[-1].set_xlabel("position in the sequence")
     panels[-1].set_xticks(where[:: -(-positions // 20)])
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
@@ -42,12 +47,11 @@ def attention_figure(truth: Floats, normalized: Floats, effective: Floats) -> Fi
 def attention_maps(truth: Floats, normalized: Floats, effective: Floats) -> Figure:
     """Draw the same three matrices as maps side by side."""
     contexts, positions = truth.shape
-    figure = Figure(figsize=(min(18, 5 + 0.45 * positions), min(14, 2 + 0.22 * contexts)), layout="constrained")
+    figure = Figure(figsize=(min(18, 5 + 0.45 * positions), min(14, 2 + 0.22 * contexts)))
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
-    titles = ("true attention", "learned |a|, normalized", "effective |a·w|, normalized")
-    for panel, title, values in zip(panels, titles, (truth, normalized, effective), strict=True):
-        image = panel.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        panel.set_title(title, fontsize="medium")
+    for panel, title, values in zip(panels, (TRUE, LEARNED, SEEN), (truth, normalized, effective), strict=True):
+        image = panel.imshow(values, vmin=0, vmax=1)
+        panel.set_title(title)
         panel.set_xlabel("position")
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_locator(MaxNLocator(12, integer=True))
@@ -58,7 +62,7 @@ def attention_maps(truth: Floats, normalized: Floats, effective: Floats) -> Figu
 
 def mse_figure(mse: Floats, baselines: Mapping[str, float]) -> Figure:
     """Draw the training error of each epoch on a log axis, and what is reached without attention."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7, 4.5))
     panel = figure.subplots()
     epochs = np.arange(len(mse))
     panel.plot(epochs, mse, "o-", color=EFFECTIVE, markevery=max(1, len(mse) // 20))
@@ -71,9 +75,8 @@ def mse_figure(mse: Floats, baselines: Mapping[str, float]) -> Figure:
     panel.set_ylabel("mean squared error while training")
     panel.margins(x=0.12)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.grid(axis="y", alpha=0.3)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(frameon=False)
+    panel.grid(axis="y")
+    panel.legend()
     return figure
 
 
@@ -83,7 +86,7 @@ def growth_figure(attention: Floats, truth: Floats) -> Figure:
     columns = min(5, contexts)
     shown = min(contexts, 20)
     rows = -(-shown // columns)
-    figure = Figure(figsize=(3 + 2.4 * columns, 1.2 + 2.2 * rows), layout="constrained")
+    figure = Figure(figsize=(3 + 2.4 * columns, 1.2 + 2.2 * rows))
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for context, panel in enumerate(panels.flat):
         if context >= shown:
@@ -93,9 +96,8 @@ def growth_figure(attention: Floats, truth: Floats) -> Figure:
         panel.axhline(0, color=GREY, linewidth=0.6)
         panel.plot(np.arange(epochs), attention[:, context, ~true], ".-", color=RAW, linewidth=1)
         panel.plot(np.arange(epochs), attention[:, context, true], "o-", color=EFFECTIVE, linewidth=2)
-        panel.set_title(f"context {context}", fontsize="medium")
+        panel.set_title(f"context {context}")
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        panel.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("epoch")
     figure.supylabel("learned attention a")
     title = "thick blue: the true position; thin orange: the others"
@@ -108,9 +110,9 @@ def growth_figure(attention: Floats, truth: Floats) -> Figure:
 def epoch_figure(epoch: int, normalized: Floats, truth: Floats) -> Figure:
     """Draw normalized attention (n_contexts, seq_len) after one epoch as a map; a ring marks each true position."""
     contexts, positions = normalized.shape
-    figure = Figure(figsize=(min(12, 2.5 + 0.5 * positions), min(12, 1.5 + 0.5 * contexts)), layout="constrained")
+    figure = Figure(figsize=(min(12, 2.5 + 0.5 * positions), min(12, 1.5 + 0.5 * contexts)))
     panel = figure.subplots()
-    image = panel.imshow(normalized, cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    image = panel.imshow(normalized, vmin=0, vmax=1)
     rows, columns = np.nonzero(truth)
     panel.scatter(columns, rows, s=60, facecolors="none", edgecolors="white", linewidths=1.5)
     panel.set(title=f"after epoch {epoch}: |a|, normalized; rings: truth", xlabel="position", ylabel="context")
@@ -123,4 +125,13 @@ def epoch_figure(epoch: int, normalized: Floats, truth: Floats) -> Figure:
 def save_figure(path: str | Path, figure: Figure) -> None:
     """Write a PNG without the version and date that matplotlib would add."""
     with writing(path) as beside:
-        figure.savefig(beside, format="png", dpi=100, metadata={"Software": None})
+        figure.savefig(beside, format="png", metadata={"Software": None})
+
+
+def save_animation(path: str | Path, stills: Sequence[Path], seconds: float = 0.8) -> None:
+    """Write a GIF that shows pictures, all of one size, for some time each and for ever."""
+    frames = [Image.open(still).convert("RGB") for still in stills]
+    colours = frames[-1].quantize(256, Image.Quantize.MEDIANCUT)  # one palette for all, so that no colour flickers
+    indexed = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
+    with writing(path) as beside:
+        indexed[0].save(beside, "GIF", save_all=True, append_images=indexed[1:], duration=round(1000 * seconds), loop=0)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from attention.copies import experiments, git
+from attention.copies import experiments, git, git_bytes
 from attention.errors import RestoreError, SelectionError
 from attention.naming import DEFAULTS, run_name
 from attention.recorded import MEASURES, Recorded
@@ -123,7 +123,7 @@ def _experiments(root: Path) -> Iterator[tuple[str, str, float, dict[str, Any], 
     for name, commit in experiments(root).items():
         try:
             params = YAML(typ="safe", pure=True).load(git(root, "show", f"{commit}:params.yaml"))
-            metrics = git(root, "show", f"{commit}:data/evaluate/metrics.json", strip=False).encode()
+            metrics = git_bytes(root, "show", f"{commit}:data/evaluate/metrics.json")
         except RestoreError:
             continue  # of another project's shape, long ago
         time = float(git(root, "show", "--no-patch", "--format=%ct", commit))

@@ -3,10 +3,12 @@
 Imported before the slow libraries, so that an interrupt while they are imported ends in one line too.
 """
 
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType, TracebackType
 
 from attention.errors import AttentionError
@@ -25,17 +27,31 @@ def run_stage(main: Callable[[], str]) -> None:
         summary = main()
     except AttentionError as error:
         print(error, file=sys.stderr)
+        _tell_what_dvc_removed()
         sys.exit(1)
     except OSError as error:  # what nobody foresaw a file to do: the disk full, a folder that may not be read
         print(
             f"{error.filename or 'a file'}: {error.strerror or error}; mend that, and start the stage again",
             file=sys.stderr,
         )
+        _tell_what_dvc_removed()
         sys.exit(1)
     except KeyboardInterrupt:
         print(_SAID, file=sys.stderr)
         sys.exit(INTERRUPTED)
     print(f"{summary} ({time.monotonic() - started:.1f} s)")
+
+
+def _tell_what_dvc_removed() -> None:
+    """DVC removes the outputs of a stage before it runs it; a stage that refuses says how they come back."""
+    stage, root, lock = os.environ.get("DVC_STAGE"), os.environ.get("DVC_ROOT"), Path("dvc.lock")
+    here = root and Path(root).resolve() == Path.cwd()  # not in the copy of an experiment, which had none
+    if stage and here and lock.exists() and f"\n  {stage}:\n" in lock.read_text():
+        print(
+            f"data/{stage}: DVC removed the earlier outputs before this run; with the earlier parameters and code "
+            "`dvc repro` takes them from its cache again",
+            file=sys.stderr,
+        )
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -97,8 +97,7 @@ class Run:
         self._client.set_tag(self._id, NOTE, _about(self._id))
         self.log_params(params)
         if "mlflow.source.git.commit" in run.data.tags:
-            self._client.log_text(self._id, Path(PARAMS_FILE).read_text(), PARAMS_TEXT)
-            self._client.log_text(self._id, code_patch(Path()), CODE_PATCH)
+            self._log_state()
 
     @_soft
     def find(self, evaluation: str) -> None:
@@ -253,6 +252,14 @@ class Run:
     @_soft
     def _connect(self, experiment: str) -> None:
         self._client, self._experiment_id = open_store(experiment)
+
+    def _log_state(self) -> None:
+        """Keep what the commit does not say of the state that this run is made in."""
+        with tempfile.TemporaryDirectory() as folder:
+            patch = Path(folder, Path(CODE_PATCH).name)
+            patch.write_bytes(code_patch(Path()))
+            for path in (Path(PARAMS_FILE), patch):
+                self._client.log_artifact(self._id, str(path), Path(CODE_PATCH).parent.name)
 
     def _take_up(self, run: MlflowRun) -> None:
         self._id, self._name, self._stages = run.info.run_id, str(run.info.run_name), _stages(run)

@@ -6,21 +6,24 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
 
+from attention.agreement import about
 from attention.copies import State, experiment_state, experiments, git, lay_out, share_cache
 from attention.dataset import md5
+from attention.engines import promises_bytes
 from attention.errors import AttentionError, RestoreError, TrackingError
 from attention.location import tracking_uri
 from attention.params import load_params
 from attention.tracking.run import CODE_PATCH, PARAMS_TEXT, continue_run
-from attention.tracking.store import open_store
+from attention.tracking.store import open_store, without_secrets
 from attention.tracking.view import show_evaluation, show_pictures, show_training
 from attention.weights import load_weights
 
+MODEL = "data/train/model.safetensors"
 FOLDERS = {"train": "data/train", "evaluate": "data/evaluate", "plot": "data/plot"}
 
 
@@ -33,16 +36,17 @@ def find_state(root: Path, name: str) -> State:
     """
     if found := experiment_state(root, name):
         return found
-    client, experiment_id = open_store(load_params().tracking.experiment)
-    runs = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
-    wanted = [run for run in runs if _is_called(run, name)]
-    if not wanted:
-        known = [*experiments(root), *(str(run.info.run_name) for run in runs)]
-        raise RestoreError(
-            f"{name}: neither a DVC experiment nor an MLflow run by id or name; "
-            f"known: {', '.join(dict.fromkeys(known[:10])) or 'none'}; `dvc exp show` and `make ui` list them"
-        )
-    return _run_state(client, wanted[0])
+    with chdir(root), _asking():
+        client, experiment_id = open_store(load_params().tracking.experiment)
+        runs = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
+        wanted = [run for run in runs if _is_called(run, name)]
+        if wanted:
+            return _run_state(client, wanted[0])
+    known = [*experiments(root), *(str(run.info.run_name) for run in runs)]
+    raise RestoreError(
+        f"{name}: neither a DVC experiment nor an MLflow run by id or name; "
+        f"known: {', '.join(dict.fromkeys(known[:10])) or 'none'}; `dvc exp show` and `make ui` list them"
+    )
 
 
 def _is_called(run: MlflowRun, name: str) -> bool:
@@ -59,15 +63,23 @@ def _run_state(client: MlflowClient, run: MlflowRun) -> State:
         )
     data = run.inputs.dataset_inputs if run.inputs else []
     outputs = {f"data/generate/{entry.dataset.name}.parquet": entry.dataset.digest for entry in data}
+    kept = {}
     with tempfile.TemporaryDirectory() as folder:
-        texts = {}
-        for path in (PARAMS_TEXT, CODE_PATCH):
-            texts[path] = Path(client.download_artifacts(run.info.run_id, path, folder)).read_text()
+
+        def download(path: str) -> Path:
+            return Path(client.download_artifacts(run.info.run_id, path, folder))
+
+        params, patch = (download(path).read_bytes() for path in (PARAMS_TEXT, CODE_PATCH))
         for stage, place in FOLDERS.items():
             for file in client.list_artifacts(run.info.run_id, stage):
-                local = client.download_artifacts(run.info.run_id, file.path, folder)
-                outputs[f"{place}/{Path(file.path).name}"] = md5(local)
-    return State(name, commit, texts[CODE_PATCH], texts[PARAMS_TEXT], outputs)
+                path = f"{place}/{PurePosixPath(file.path).name}"
+                local = download(file.path)
+                outputs[path] = md5(local)
+                if not promises_bytes(run.data.params.get("train.engine", "")) and stage != "plot":
+                    kept[path] = local.read_bytes()  # its numbers may have to be compared
+                if path == MODEL:
+                    outputs["data/generate/truth.csv"] = about(local.read_bytes())["origin"]["data"]["truth.csv"]
+    return State(name, commit, patch, params, outputs, kept)
 
 
 def publish(root: Path) -> str:
@@ -79,14 +91,16 @@ def publish(root: Path) -> str:
 
     """
     with chdir(root):
-        tracking = load_params().tracking.model_copy(update={"required": True})
-        weights = load_weights("data/train/model.safetensors")
+        tracking = load_params().tracking
+        weights = load_weights(MODEL)
         status = subprocess.run([sys.executable, "-m", "dvc", "status", "--quiet"], capture_output=True, check=False)
         if status.returncode:
             raise TrackingError(
                 f"{root}: its results are not those of its code and parameters (`dvc status` tells how); "
                 "run `dvc repro`, or `dvc checkout` for the committed ones, then publish"
             )
+        with _asking():
+            open_store(tracking.experiment)
         with continue_run(tracking, weights, Path("data/evaluate/metrics.json"), "train", "evaluate", "plot") as run:
             show_training(run)
             show_evaluation(run)
@@ -99,9 +113,10 @@ def publish(root: Path) -> str:
 def publish_experiments(root: Path) -> dict[str, str]:
     """Publish every DVC experiment from DVC's cache; return for each what became of it."""
     told = {}
-    uri = tracking_uri()
+    with chdir(root):
+        uri = tracking_uri()
     for name, commit in experiments(root).items():
-        state = State(name, commit, "", None, {})
+        state = State(name, commit, b"", None, {})
         with tempfile.TemporaryDirectory() as parent:
             folder = Path(parent) / "copy"
             lay_out(state, root, folder)
@@ -121,6 +136,21 @@ def publish_experiments(root: Path) -> dict[str, str]:
                 except AttentionError as error:
                     told[name] = f"not published: {error}"
     return told
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Tell in one line, without secrets, whatever MLflow does not answer."""
+    try:
+        yield
+    except AttentionError:
+        raise
+    except Exception as error:
+        reason = without_secrets(f"{type(error).__name__}: {error}".partition("\n")[0])[:200]
+        raise TrackingError(
+            f"MLflow cannot be reached, or not to the end ({reason}); start its server, or set MLFLOW_TRACKING_URI to "
+            "one that answers; `attention doctor` looks at the store"
+        ) from None
 
 
 @contextmanager

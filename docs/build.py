@@ -1,0 +1,34 @@
+"""Bring README.md and docs/ up to date with the files that the commands wrote: python docs/build.py.
+
+Between `<!-- FILE -->` and `<!-- end -->` the README shows a table of benchmarks/results; pictures are copied.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PICTURES = ("attention.png", "epochs.gif")
+TABLE = re.compile(r"(<!-- (benchmarks/results/\S+\.md) -->\n).*?(<!-- end -->)", re.S)
+
+
+def main() -> None:
+    """Rewrite README.md, copy the pictures."""
+    readme = ROOT / "README.md"
+    readme.write_text(with_tables(readme.read_text()))
+    for name in PICTURES:
+        shutil.copyfile(ROOT / "data/plot" / name, ROOT / "docs" / name)
+
+
+def with_tables(text: str) -> str:
+    """Return the text with every table as it was measured last, without the line on the machine."""
+
+    def table(match: re.Match[str]) -> str:
+        measured = (ROOT / match[2]).read_text().strip().rsplit("\n\n", 1)[0]
+        return f"{match[1]}{measured}\n{match[3]}"
+
+    return TABLE.sub(table, text)
+
+
+if __name__ == "__main__":
+    main()
