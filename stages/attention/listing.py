@@ -21,7 +21,8 @@ from attention.recorded import MEASURES, Recorded
 
 COLUMNS = ("name", "what", *MEASURES, "training", "where")
 PARAMETERS = ("seed", "model.attention", *DEFAULTS)
-TRAINED_BY = "stages/train.py"  # MLflow's source of a run whose training really ran
+# By the script that made a run in MLflow. Where a later stage did, DVC had the training in its cache.
+TRAININGS = {"stages/train.py": "computed", "stages/evaluate.py": "cached", "stages/plot.py": "cached"}
 COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -131,11 +132,7 @@ def _experiments(root: Path) -> Iterator[tuple[str, str, float, dict[str, Any], 
 
 
 def _training(run: Recorded) -> str:
-    if run.status != "FINISHED":
-        return run.status.lower()
-    if run.source == TRAINED_BY:
-        return "computed"
-    return "cached" if run.source.endswith(".py") else "published"
+    return run.status.lower() if run.status != "FINISHED" else TRAININGS.get(run.source, "published")
 
 
 def _measures(metrics: bytes) -> dict[str, float]:
