@@ -85,6 +85,7 @@ def project(finished_project: Project, tmp_path_factory: pytest.TempPathFactory)
     for name, changes in EXPERIMENTS.items():
         project.run("dvc", "exp", "run", "--quiet", "--name", name, *(f"--set-param={change}" for change in changes))
         project.run("git", "checkout", "--quiet", ".")
+    project.run("dvc", "checkout", "--quiet")
     return project
 
 
