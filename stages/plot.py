@@ -51,7 +51,7 @@ def main() -> str:
     with continue_run(params.tracking, weights, EVALUATE / "metrics.json", "plot") as run:
         show_pictures(run)
     return (
-        f"plot: {weights.function}, {len(attention)} epochs -> attention.png, its companions and epochs/ "
+        f"plot: {weights.function}, {len(attention)} epochs -> attention.png and its companions "
         f"-> data/plot/{run.where}"
     )
 

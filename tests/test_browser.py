@@ -80,10 +80,12 @@ def project(finished_project: Project, tmp_path_factory: pytest.TempPathFactory)
     if KEEP:
         project.set_params({**DEFAULTS, "seed": 0})
     project.run("dvc", "repro", "--quiet", "--force")
-    project.commit("results")
+    if KEEP:
+        project.commit("the article's results")
     for name, changes in EXPERIMENTS.items():
         project.run("dvc", "exp", "run", "--quiet", "--name", name, *(f"--set-param={change}" for change in changes))
         project.run("git", "checkout", "--quiet", ".")
+    project.run("dvc", "checkout", "--quiet")
     return project
 
 

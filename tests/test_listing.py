@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from conftest import Project
 
+from attention.recorded import recorded_runs
+
 COLUMNS = ["name", "what", "mse", "normalized", "effective", "accuracy", "training", "where"]
 SIZES = "n_train 211, n_test 53, seq_len 7, n_contexts 3"
 
@@ -111,6 +113,15 @@ def test_as_a_table_and_as_csv(project: Project) -> None:
     rows = list(csv.DictReader(io.StringIO(runs(project, "--csv").stdout)))
     assert [float(row["mse"]) for row in rows] == [one["mse"] for one in listed(project)]
     assert {row["name"]: row["train.learning_rate"] for row in rows}["slow"] == "0.003"
+
+
+def test_what_is_read_from_the_file_is_what_mlflow_says(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from attention.tracking.asked import ask_for_runs
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.root}/mlflow.db")
+    read = recorded_runs(project.root)
+    assert len(read) == 3
+    assert read == ask_for_runs("attention")
 
 
 def test_without_a_store_dvc_s_half_is_listed(project: Project) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import Project, Race, open_store, recorded_runs
 
-from attention.tracking.store import READY, dump_store, tracking_uri
+from attention.location import tracking_uri
+from attention.tracking.store import READY, dump_store
 
 
 def test_eight_trainings_at_once_on_no_store_all_succeed(race: Race) -> None:

@@ -126,7 +126,7 @@ def publish(everything: bool) -> int:
 def runs(options: argparse.Namespace) -> int:
     """Print every training that DVC or MLflow knows."""
     from attention.listing import COLUMNS, as_csv, as_json, as_rows, list_trainings, select
-    from attention.tracking.recorded import recorded_runs
+    from attention.recorded import recorded_runs
 
     root = project()
     select([], options.filter, options.sort, descending=False)  # a mistake is told before MLflow is asked

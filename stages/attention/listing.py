@@ -17,11 +17,12 @@ from ruamel.yaml import YAML
 from attention.copies import experiments, git, git_bytes
 from attention.errors import RestoreError, SelectionError
 from attention.naming import DEFAULTS, run_name
+from attention.recorded import MEASURES, Recorded
 
-MEASURES = ("mse", "normalized", "effective", "accuracy")
 COLUMNS = ("name", "what", *MEASURES, "training", "where")
 PARAMETERS = ("seed", "model.attention", *DEFAULTS)
-TRAINED_BY = "stages/train.py"  # MLflow's source of a run whose training really ran
+# By the script that made a run in MLflow. Where a later stage did, DVC had the training in its cache.
+TRAININGS = {"stages/train.py": "computed", "stages/evaluate.py": "cached", "stages/plot.py": "cached"}
 COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -30,20 +31,6 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "=": operator.eq,
 }
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What MLflow knows of a run."""
-
-    run: str
-    status: str
-    source: str
-    experiment: str  # DVC's; empty where it was none
-    evaluation: str  # the digest of metrics.json
-    started: float
-    params: Mapping[str, Any]
-    measures: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -145,16 +132,12 @@ def _experiments(root: Path) -> Iterator[tuple[str, str, float, dict[str, Any], 
 
 
 def _training(run: Recorded) -> str:
-    if run.status != "FINISHED":
-        return run.status.lower()
-    if run.source == TRAINED_BY:
-        return "computed"
-    return "cached" if run.source.endswith(".py") else "published"
+    return run.status.lower() if run.status != "FINISHED" else TRAININGS.get(run.source, "published")
 
 
 def _measures(metrics: bytes) -> dict[str, float]:
     found = _flat(json.loads(metrics))
-    return {"mse": found["mse"], **{name: found[f"recovery.{name}"] for name in MEASURES[1:]}}
+    return {name: found[metric.removeprefix("test/")] for name, metric in MEASURES.items()}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

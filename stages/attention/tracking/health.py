@@ -6,9 +6,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from attention.doctor import Finding
+from attention.location import tracking_uri
 from attention.params import load_params
 from attention.tracking.recorder import is_dead
-from attention.tracking.store import open_store, tracking_uri, without_secrets
+from attention.tracking.store import open_store, without_secrets
 
 
 def examine_store(root: Path) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, 
 from mlflow.entities import Run as MlflowRun
 
 from attention.dataset import ExampleTable, md5
-from attention.naming import run_name
+from attention.naming import parse_value, run_name
 from attention.params import TrackingParams
 from attention.tracking.recorder import PROCESS, REQUEST_METRICS, Recorder, is_dead, soft, this_process
 from attention.tracking.store import NOTE
@@ -161,7 +161,7 @@ class Run(Recorder):
 
     def _take_up(self, run: MlflowRun) -> None:
         self._id, self._name, self._stages = run.info.run_id, str(run.info.run_name), _stages(run)
-        logged = {key: parse(text) for key, text in run.data.params.items()}
+        logged = {key: parse_value(text) for key, text in run.data.params.items()}
         self._params = {**self._weights.origin["parameters"], **logged}
         self._experiment = run.data.tags.get("dvc.exp_name")
         self._finished = run.info.status == "FINISHED"
@@ -233,14 +233,6 @@ def _about(run_id: str) -> str:
         f"[True and learned attention]({figure}), drawn by the stage `plot`; *Model metrics* has the curves, and the "
         f"attention after every epoch with a slider. The same files again: `attention restore {run_id} DIR`.\n"
     )
-
-
-def parse(text: str) -> Any:
-    """Return the value of a parameter from the text that `log_params` made of it."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _stages(run: MlflowRun) -> list[str]:

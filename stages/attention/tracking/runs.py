@@ -17,10 +17,11 @@ from attention.copies import State, experiment_state, experiments, git, lay_out,
 from attention.dataset import md5
 from attention.engines import promises_bytes
 from attention.errors import AttentionError, RestoreError, TrackingError
+from attention.location import tracking_uri
 from attention.params import load_params
 from attention.tracking.recorder import CODE_PATCH, PARAMS_TEXT
 from attention.tracking.run import continue_run
-from attention.tracking.store import open_store, tracking_uri, without_secrets
+from attention.tracking.store import open_store, without_secrets
 from attention.tracking.study import publish_study
 from attention.tracking.view import show_evaluation, show_pictures, show_training
 from attention.weights import load_weights

@@ -16,6 +16,8 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from attention.location import local_store, tracking_uri
+
 PROBE_SHARE = 0.75  # of MLFLOW_HTTP_REQUEST_TIMEOUT: who lets the first question wait longer is taken to be down
 SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 NOTE = "mlflow.note.content"  # a tag: what a page shows as the description
@@ -28,21 +30,6 @@ ABOUT = """Trainings of the attention network, a run each, made by `dvc repro`, 
   of |a| and |a·w| on the true position.
 - Select runs and press *Compare*; or search: ``params.`model.attention` = 'softmax' and metrics.`test/mse` < 0.001``.
 """
-
-
-def project_root() -> Path:
-    """Return the repository: in a temporary or queued experiment the working folder is a copy, soon deleted."""
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
-
-
-def tracking_uri() -> str:
-    """Return where runs are recorded: MLFLOW_TRACKING_URI, or SQLite at the repository root.
-
-    A relative SQLite path is taken from that root too, in whichever copy the stage runs.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    scheme, _, path = uri.partition(":///")
-    return f"sqlite:///{(project_root() / path).as_posix()}" if scheme == "sqlite" else uri
 
 
 def without_secrets(text: str) -> str:
@@ -70,7 +57,7 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
 
     """
     uri = tracking_uri()
-    path = _local_path(uri)
+    path = local_store(uri)
     if uri.startswith("http"):
         _probe(uri, experiment)
     # MLflow's own preparation of a new SQLite file is not safe against a second process: the first one in does it.
@@ -88,12 +75,8 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
 
 def store_lock() -> AbstractContextManager[object]:
     """Return a lock on the store, for what MLflow does not do well in two processes at once on SQLite."""
-    path = _local_path(tracking_uri())
+    path = local_store(tracking_uri())
     return FileLock(f"{path}.lock") if path else nullcontext()
-
-
-def _local_path(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
 def dump_store(path: Path) -> str:
