@@ -43,9 +43,10 @@ def main() -> None:
             "the article's program": lambda: run(
                 sys.executable, str(ROOT / "benchmarks/article.py"), f"{parent}/a.png"
             ),
-            "dvc repro, everything to do": lambda: repro(clone, store),
-            "dvc repro, everything to do, no MLflow store": lambda: repro(clone),
-            "dvc repro, nothing to do": lambda: run("dvc", "repro", "--quiet", cwd=clone),
+            "generate, train, evaluate, plot by `dvc repro`": lambda: repro(clone, store, "plot"),
+            "the same, no MLflow store": lambda: repro(clone, stage="plot"),
+            "`dvc repro` of these and the study": lambda: repro(clone, store),
+            "`dvc repro`, nothing to do": lambda: run("dvc", "repro", "--quiet", cwd=clone),
             "first kernel in a process, compiled before": lambda: load(clone, None),
             "first kernel in a process, compiled now": lambda: load(clone, Path(parent) / "cache"),
         }
