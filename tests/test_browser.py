@@ -229,8 +229,8 @@ def test_dvc_s_pages_draw_every_plot(
     page.route("https://cdn.jsdelivr.net/**", vega)
     page.goto((tmp_path / "plots/index.html").as_uri())
     charts = page.locator(".vega-embed canvas, .vega-embed svg.marks")
-    expect(charts.nth(3)).to_be_visible()
-    assert charts.count() == 4
+    expect(charts.nth(4)).to_be_visible()
+    assert charts.count() == 5  # the run's four, and the study's
     for title in ("Mean squared error while training", "Learned attention |a|, before the true one"):
         assert title in page.content()
     drawn = page.evaluate(
@@ -239,7 +239,7 @@ def test_dvc_s_pages_draw_every_plot(
     )
     assert all(colours > 20 for colours in drawn), drawn  # a blank one has a few
     images = page.locator("img")
-    pictures = len(list((project.root / "data/plot").rglob("*.png")))
+    pictures = len(list((project.root / "data").rglob("*.png")))
     assert images.count() == len(revisions or ("workspace",)) * pictures
     assert all(images.nth(i).evaluate("image => image.complete && image.naturalWidth > 0") for i in range(2))
     assert errors == []
