@@ -153,3 +153,25 @@ def test_what_is_no_field_is_refused_with_what_there_is(project: Project, argume
     assert len(done.stderr.splitlines()) == 1
     if "learningrate<1" in arguments:
         assert done.stderr.endswith("; did you mean learning_rate?\n")
+
+
+def test_an_experiment_of_the_study_alone_is_no_training_and_cannot_be_restored(project: Project) -> None:
+    """Its params.yaml is new, its model and its error are those of the commit before."""
+    project.run("dvc", "exp", "run", "--quiet", "--name", "part", "-S", "data.n_train=223", "study")
+    project.run("git", "checkout", "--quiet", ".")
+    (one,) = listed(project, "--filter", "name=part")
+    assert (one["what"].partition(", n_test")[0], one["training"], one["mse"]) == (
+        "embedding, n_train 223",
+        "none",
+        None,
+    )
+    path = str(project.root / "stages")
+    command = ("python", "-m", "attention.cli", "restore", "part", str(project.root / "restored"))
+    refused = project.attempt(*command, PYTHONPATH=path, PYTHONWARNINGS="ignore")
+    project.run("dvc", "exp", "remove", "part")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "part: generate did not run in this experiment, so its dvc.lock is not of its params.yaml; "
+        "allowed: an experiment of the whole pipeline; `dvc exp apply part` and `dvc repro` make it one\n"
+    )
+    assert not (project.root / "restored").exists()

@@ -90,7 +90,13 @@ def experiment_state(root: Path, name: str) -> State | None:
     if not commit:
         return None
     (known,) = {known for known, one in listed if one == commit}
-    return State(known, commit, b"", None, locked_outputs(git(root, "show", f"{commit}:dvc.lock")))
+    lock, params = (git(root, "show", f"{commit}:{file}") for file in ("dvc.lock", "params.yaml"))
+    if stale := stale_stages(lock, params):
+        raise RestoreError(
+            f"{known}: {', '.join(stale)} did not run in this experiment, so its dvc.lock is not of its params.yaml; "
+            f"allowed: an experiment of the whole pipeline; `dvc exp apply {known}` and `dvc repro` make it one"
+        )
+    return State(known, commit, b"", None, locked_outputs(lock))
 
 
 def experiments(root: Path) -> dict[str, str]:
@@ -217,6 +223,20 @@ def digest(path: Path) -> str:
     files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
     entries = [{"md5": md5(path / file), "relpath": file} for file in files]
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def stale_stages(lock: str, params: str) -> list[str]:
+    """Return the stages whose outputs in a dvc.lock were made with other parameters than those of a params.yaml."""
+    yaml = YAML(typ="safe", pure=True)
+    stages, tree = yaml.load(lock)["stages"], yaml.load(params)
+
+    def value(key: str) -> Any:
+        section, _, name = key.partition(".")
+        found = tree.get(section)
+        return found.get(name) if name and isinstance(found, dict) else found
+
+    used = {name: stage.get("params", {}).get("params.yaml", {}) for name, stage in stages.items()}
+    return [name for name, keys in used.items() if any(value(key) != was for key, was in keys.items())]
 
 
 def locked_outputs(lock: str) -> dict[str, str]:

@@ -59,7 +59,7 @@ class Journal:
         self._read: list[Path] = []
 
     def known(self, members: Sequence[Member]) -> Iterator[tuple[int, Outcome]]:
-        """Yield number and outcome of the members that a study finished that was ended later, or runs now."""
+        """Yield number and outcome of members that another study finished before it was killed, or that still runs."""
         read = self._everything()
         for number, member in enumerate(members) if read else ():
             if outcome := read.get(member_key(member)):
@@ -70,7 +70,9 @@ class Journal:
         text = "".join(json.dumps([key, *outcome]) + "\n" for key, outcome in outcomes)
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            file = os.open(self._folder / f"{os.getpid()}-{self._mine}.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+            file = os.open(
+                self._folder / f"{os.getpid()}-{self._mine}.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644
+            )
             try:
                 os.write(file, text.encode())  # in one piece, whichever thread
             finally:
@@ -86,7 +88,7 @@ class Journal:
 
     def _everything(self) -> dict[str, Outcome]:
         known: dict[str, Outcome] = {}
-        for path in sorted(self._folder.glob("*.jsonl")):
+        for path in sorted(self._folder.glob("[0-9]*-*.jsonl")):
             with suppress(OSError):
                 lines = path.read_text(errors="replace").splitlines()
                 self._read.append(path)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from attention.copies import experiments, git, git_bytes
+from attention.copies import experiments, git, git_bytes, stale_stages
 from attention.errors import RestoreError, SelectionError
 from attention.naming import DEFAULTS, run_name
 from attention.recorded import MEASURES, Recorded
@@ -70,6 +71,9 @@ def list_trainings(root: Path, recorded: Sequence[Recorded]) -> list[Listed]:
         same = [run for run in recorded if run.evaluation == digest and run_name(run.params) == run_name(params)]
         found = next(iter([*own, *same]), None)
         taken |= {run.run for run in own[:1]}
+        if not metrics:
+            listed.append(Listed(experiment, commit, "", "none", time, params, {}))
+            continue
         training = "not in MLflow" if found is None else _training(found) if own else "cached"
         listed.append(
             Listed(experiment, commit, found.run if found else "", training, time, params, _measures(metrics))
@@ -123,12 +127,16 @@ def _experiments(root: Path) -> Iterator[tuple[str, str, float, dict[str, Any], 
     """Yield name, commit, time, parameters and metrics.json of each DVC experiment, by git alone: DVC takes seconds."""
     for name, commit in experiments(root).items():
         try:
-            params = YAML(typ="safe", pure=True).load(git(root, "show", f"{commit}:params.yaml"))
-            metrics = git_bytes(root, "show", f"{commit}:data/evaluate/metrics.json")
-        except RestoreError:
+            lock, text = (git(root, "show", f"{commit}:{file}") for file in ("dvc.lock", "params.yaml"))
+            params = _flat(YAML(typ="safe", pure=True).load(text))
+            run_name(params)
+            trained = not {"generate", "train", "evaluate"} & set(stale_stages(lock, text))
+            metrics = git_bytes(root, "show", f"{commit}:data/evaluate/metrics.json") if trained else b""
+            _measures(metrics)
+        except (RestoreError, YAMLError, LookupError, ValueError, TypeError, AttributeError):
             continue  # of another project's shape, long ago
         time = float(git(root, "show", "--no-patch", "--format=%ct", commit))
-        yield name, commit, time, _flat(params), metrics
+        yield name, commit, time, params, metrics
 
 
 def _training(run: Recorded) -> str:
@@ -136,6 +144,8 @@ def _training(run: Recorded) -> str:
 
 
 def _measures(metrics: bytes) -> dict[str, float]:
+    if not metrics:
+        return {}  # no training of these parameters: only the study ran, say
     found = _flat(json.loads(metrics))
     return {name: found[metric.removeprefix("test/")] for name, metric in MEASURES.items()}
 

@@ -56,7 +56,7 @@ def recorded(run: str, status: str, start: int, tags: Any, params: Any, metrics:
     if not {"model.attention", "seed"} <= values.keys():
         return None
     measures = {name: metrics[metric] for name, metric in MEASURES.items() if metric in metrics}
-    about = (tags.get(f"{name}", "") for name in ("mlflow.source.name", "dvc.exp_name", "attention.evaluation"))
+    about = (tags.get(name, "") for name in ("mlflow.source.name", "dvc.exp_name", "attention.evaluation"))
     return Recorded(run, status, start / 1000, values, measures, *about)
 
 

@@ -76,12 +76,13 @@ def train(
                 squared_error += engine.train(piece)
                 progress(-(-len(piece.targets) // params.batch_size))
         mse = squared_error / len(table)
-        if not np.isfinite(mse):
+        now = engine.weights()
+        if not np.isfinite(mse) or not all(np.isfinite(array).all() for array in now.arrays.values()):
+            error = "that of weights that are no numbers" if np.isfinite(mse) else mse
             raise TrainingError(
                 f"params.yaml: train.learning_rate: got {params.learning_rate}, with which the error of epoch {epoch} "
-                f"is {mse}; allowed: one with which training converges; try a tenth of it"
+                f"is {error}; allowed: one with which training converges; try a tenth of it"
             )
-        now = engine.weights()
         yield Epoch(epoch, mse, now, attention_of(now))
 
 
