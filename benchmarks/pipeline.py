@@ -65,7 +65,7 @@ def main() -> None:
         }
         for name, times in seconds.items()
     ]
-    write_report("pipeline", rows, f"The tracked pipeline and its start-up, {rounds} rounds")
+    write_report("pipeline", rows, f"The tracked pipeline and its start-up, rounds: {rounds}")
 
 
 def run(*command: str, cwd: Path = ROOT) -> float:

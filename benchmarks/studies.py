@@ -97,7 +97,7 @@ def main() -> None:
         row("MLflow, of 1,000 trainings of 20 configurations", f"{took['mlflow wide']:.2f} s", "at most 2 s"),
         row("`dvc repro` with the default study, to without", f"{took['five'] / took['four']:.2f}", "at most 1.25"),
     ]
-    write_report("studies", rows, f"Studies: medians of {rounds} rounds")
+    write_report("studies", rows, f"Studies, rounds: {rounds}")
 
 
 def row(what: str, measured: str, target: str) -> dict[str, str]:

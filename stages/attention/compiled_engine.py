@@ -13,7 +13,8 @@ from attention.kernels import KERNELS, Kernel
 from attention.params import TrainParams
 from attention.weights import Weights, array_shapes
 
-_trained, _attended = set[str](), set[str]()  # functions whose kernels this process has compiled or loaded
+Compiled = tuple[str, float | None]  # what decides the types in a kernel: the function and, with lanes, their number
+_trained, _attended = set[Compiled](), set[Compiled]()  # what this process has compiled or loaded
 
 
 class CompiledEngine:
@@ -30,9 +31,10 @@ class CompiledEngine:
         self._powers = np.ones(2)
         self._options = params.batch_size, params.learning_rate
         nothing = Examples(np.empty((0, weights.seq_len), np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
-        if weights.function not in _trained:  # the lock costs as much as a thousand steps: once a process is enough
+        kind = weights.function, weights.options.get("width")
+        if kind not in _trained:  # the lock costs as much as a thousand steps: once a process is enough
             call_first(self.train, nothing)
-            _trained.add(weights.function)
+            _trained.add(kind)
 
     def train(self, examples: Examples) -> float:
         """Take one step a batch, in order; return the sum of the squared errors."""
@@ -53,11 +55,12 @@ def compiled_attention(weights: Weights) -> NDArray[np.float32]:
     """Return the attention (n_contexts, seq_len) of a network whose function has a kernel."""
     attention = np.empty((weights.n_contexts, weights.seq_len), np.float32)
     parameters = np.concatenate([weights.arrays[name].ravel() for name in array_shapes(weights)])
-    if weights.function in _attended:
+    kind = weights.function, weights.options.get("width")
+    if kind in _attended:
         attention_matrix(kernel_of(weights), parameters, attention)
     else:
         call_first(attention_matrix, kernel_of(weights), parameters, attention)
-        _attended.add(weights.function)
+        _attended.add(kind)
     return attention
 
 
