@@ -240,7 +240,8 @@ class TestOtherSizes:
         said = run_together(project, *STAGES)
         assert "warning: MLflow cannot" not in said.stderr
         pictures = {name for name in project.outputs() if name.startswith("data/plot/")}
-        assert pictures == {f"data/plot/{name}.png" for name in ("attention", "mse", "growth", "epochs/0", "epochs/1")}
+        stills = {f"{name}.png" for name in ("attention", "map", "mse", "growth", "epochs/0", "epochs/1")}
+        assert pictures == {f"data/plot/{name}" for name in (*stills, "epochs.gif")}
         metrics = json.loads((project.root / "data/evaluate/metrics.json").read_text())
         assert all(0 <= value <= 1 for value in metrics["recovery"].values())
         (run,) = runs_of(project)
