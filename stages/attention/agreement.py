@@ -23,6 +23,7 @@ from safetensors.numpy import load
 
 from attention.copies import State, digest, reproduce
 from attention.engines import promises_bytes
+from attention.weights import METADATA
 
 EXACT = ("epoch", "context", "position", "truth")  # columns that no arithmetic of torch goes into
 
@@ -165,4 +166,4 @@ def _leaves(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
 def about(data: bytes) -> Any:
     """Return what the metadata of a safetensors file say of the network."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return json.loads(header["__metadata__"]["attention"])
+    return json.loads(header["__metadata__"][METADATA])

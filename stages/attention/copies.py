@@ -76,7 +76,7 @@ def experiment_state(root: Path, name: str) -> State | None:
     """Return the state of a DVC experiment, or None where there is none of that name.
 
     Raises:
-        RestoreError: experiments on several commits have that name.
+        RestoreError: experiments on several commits have that name, or it is not of the whole pipeline.
 
     """
     listed = _named_experiments(root)
@@ -91,12 +91,13 @@ def experiment_state(root: Path, name: str) -> State | None:
         return None
     (known,) = {known for known, one in listed if one == commit}
     lock, params = (git(root, "show", f"{commit}:{file}") for file in ("dvc.lock", "params.yaml"))
+    outputs = locked_outputs(lock)
     if stale := stale_stages(lock, params):
         raise RestoreError(
             f"{known}: {', '.join(stale)} did not run in this experiment, so its dvc.lock is not of its params.yaml; "
             f"allowed: an experiment of the whole pipeline; `dvc exp apply {known}` and `dvc repro` make it one"
         )
-    return State(known, commit, b"", None, locked_outputs(lock))
+    return State(known, commit, b"", None, outputs)
 
 
 def experiments(root: Path) -> dict[str, str]:

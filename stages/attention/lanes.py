@@ -1,8 +1,8 @@
 """Products with rows whose length Numba knows when it compiles, so that each row is one vector of the processor.
 
 A loop over the few elements of a row is too short to be vectorised where its length, or whether the arrays overlap,
-is only known when it runs: the products with small matrices then take three times as long. Here the length is that of
-a tuple, which is part of its type. Elements are still added in the order of a plain loop, so the bytes are the same.
+is only known when it runs. Here the length is that of a tuple, which is part of its type. Elements are still added in
+the order of a plain loop, so the bytes are the same.
 """
 
 from collections.abc import Callable

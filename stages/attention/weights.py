@@ -20,7 +20,7 @@ from attention.registry import Options, resolve_options
 from attention.streams import stream
 
 Arrays = dict[str, NDArray[np.float32]]
-_METADATA = "attention"  # one entry: safetensors writes several in an order that changes from process to process
+METADATA = "attention"  # one entry: safetensors writes several in an order that changes from process to process
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def save_weights(path: str | Path, weights: Weights) -> None:
     if weights.options:
         about["options"] = weights.options
     with writing(path) as beside:
-        beside.write_bytes(save(weights.arrays, metadata={_METADATA: _canonical(about)}))
+        beside.write_bytes(save(weights.arrays, metadata={METADATA: _canonical(about)}))
 
 
 def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int | None = None) -> Weights:
@@ -112,14 +112,14 @@ def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int |
     try:
         Path(path).open("rb").close()  # what safetensors says of a missing file has neither errno nor strerror
         with safe_open(path, framework="numpy") as file:
-            metadata = (file.metadata() or {}).get(_METADATA)
+            metadata = (file.metadata() or {}).get(METADATA)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); `dvc repro train` writes it") from error
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{path}: not a safetensors file; {_AGAIN}") from error
     if metadata is None:
-        raise ModelError(f"{path}: has no {_METADATA!r} metadata, so it is not a network of this project; {_AGAIN}")
+        raise ModelError(f"{path}: has no {METADATA!r} metadata, so it is not a network of this project; {_AGAIN}")
     try:
         about = json.loads(metadata)
         n, s, options = about["n_contexts"], about["seq_len"], about.get("options", {})
