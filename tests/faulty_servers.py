@@ -116,7 +116,20 @@ def no_database() -> Iterator[str]:
 @contextmanager
 def no_driver() -> Iterator[str]:
     """The store is a database that nobody here can speak to."""
+    yield f"mysql://{USER}:{PASSWORD}@127.0.0.1:1/runs"
+
+
+@contextmanager
+def no_server_of_a_database() -> Iterator[str]:
+    """The store is a database that is down."""
     yield f"postgresql://{USER}:{PASSWORD}@127.0.0.1:1/runs"
+
+
+@contextmanager
+def silent_database() -> Iterator[str]:
+    """The store is a database that takes the connection and never says a word."""
+    with silent_server() as uri:
+        yield f"{uri.replace('http', 'postgresql')}/runs"
 
 
 @contextmanager
@@ -133,6 +146,8 @@ FAULTS = {
     "answers a byte now and then": dripping_server,
     "is a file that is no database": no_database,
     "is a database without a driver": no_driver,
+    "is a database that is down": no_server_of_a_database,
+    "is a database that never answers": silent_database,
     "is of an unknown kind": no_such_store,
 }
 

@@ -100,6 +100,23 @@ def test_sorted_and_filtered_by_any_field(project: Project) -> None:
     assert names(project, "--filter", "training!=computed", "--sort", "name") == ["again", "torch"]
 
 
+def test_a_commit_and_a_run_are_found_by_how_they_begin(project: Project) -> None:
+    (soft,) = listed(project, "--filter", "name=soft")
+    assert names(project, "--filter", f"commit={soft['commit'][:7]}") == ["soft"]
+    assert names(project, "--filter", f"run={soft['run'][:8]}", "--filter", "training=computed") == ["soft"]
+    assert "soft" not in names(project, "--filter", f"commit!={soft['commit'][:7]}")
+
+
+def test_where_no_training_meets_a_condition_it_is_said_what_there_is(project: Project) -> None:
+    done = runs(project, "--filter", "training=computed", "--filter", "attention=sofmax")
+    assert (done.returncode, done.stdout) == (0, "")
+    trainings = len(listed(project, "--filter", "training=computed"))
+    assert done.stderr == (
+        f"--filter: 'attention=sofmax' leaves none of {trainings} trainings; model.attention: embedding, softmax\n"
+    )
+    assert runs(project, "--json", "--filter", "name=none").stdout == "[]\n"
+
+
 def test_the_newest_is_first(project: Project) -> None:
     assert names(project)[:4] == ["torch", "again", "slow", "soft"]
 
@@ -144,6 +161,11 @@ def test_without_a_store_dvc_s_half_is_listed(project: Project) -> None:
             ["--filter", "mse"],
             "--filter: got 'mse'; allowed: a field, one of <= >= != < > =, and a value, as in 'mse<1e-4'\n",
         ),
+        (
+            ["--filter", "effective>=high"],
+            "--filter: got 'effective>=high'; allowed for effective: a number after >=, as in 'effective>=1e-4'\n",
+        ),
+        (["--filter", "what<3"], "--filter: got 'what<3'; allowed for what: = and !=\n"),
     ],
 )
 def test_what_is_no_field_is_refused_with_what_there_is(project: Project, arguments: list[str], told: str) -> None:

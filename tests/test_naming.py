@@ -34,7 +34,15 @@ def test_the_defaults_are_those_of_params_yaml() -> None:
         ({"train.shuffle": True, "data.n_train": 211}, "embedding, n_train 211, shuffle true, seed 0"),
         ({"data.true_attention": [0, 0, 7, 1, 2]}, "embedding, true_attention 0 0 7 1 2, seed 0"),
         ({"data.true_attention": "random"}, "embedding, true_attention random, seed 0"),
-        ({"data.n_contexts": 2, "data.true_attention": [0, 1]}, "embedding, n_contexts 2, seed 0"),
+        (
+            {"data.n_contexts": 2, "data.true_attention": [0, 1]},
+            "embedding, n_contexts 2, true_attention 0 1, seed 0",
+        ),
+        ({"data.n_contexts": 2, "data.true_attention": "random"}, "embedding, n_contexts 2, seed 0"),
+        (
+            {"data.n_contexts": 11, "data.true_attention": [*range(7), *range(4)]},
+            "embedding, n_contexts 11, true_attention 0 1 2 3 4 5 6 0 1 2 …, seed 0",
+        ),
         ({"model.attention": "softmax", "model.temperature": 1.0}, "softmax, seed 0"),
         ({"model.attention": "softmax", "model.temperature": 0.5}, "softmax, temperature 0.5, seed 0"),
         ({"model.attention": "multihead", "model.width": 8, "model.heads": 4}, "multihead, heads 4, seed 0"),

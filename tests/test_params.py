@@ -17,6 +17,7 @@ DEFAULT = (ROOT / "params.yaml").read_text()
 TREE: dict[str, Any] = parse_yaml(DEFAULT, "params.yaml")
 
 SEED = "a whole number from 0 to 9223372036854775807"
+ADDRESS = "null, or host:port of a Dask scheduler or of the head of a Ray cluster"
 EPOCHS = "a whole number from 1 to 10000"
 POSITIONS = (
     "the word random, or a list of 5 positions (one for each of data.n_contexts), each from 0 to 7 (data.seq_len - 1)"
@@ -165,34 +166,32 @@ def test_a_learning_rate_may_be_spelled_in_any_way_of_yaml_1_2(load: Load, value
         ("true_attention", "rnd", f"data.true_attention: got 'rnd'; allowed: {POSITION_LIST}"),
         ("epochs", '"4"', f"train.epochs: got '4'; allowed: {EPOCHS}"),
         ("epochs", "4.0", f"train.epochs: got 4.0; allowed: {EPOCHS}"),
-        ("epochs", "true", f"train.epochs: got True; allowed: {EPOCHS}"),
-        ("epochs", "null", f"train.epochs: got None; allowed: {EPOCHS}"),
-        ("epochs", "", f"train.epochs: got None; allowed: {EPOCHS}"),
+        ("epochs", "true", f"train.epochs: got true; allowed: {EPOCHS}"),
+        ("epochs", "null", f"train.epochs: got null; allowed: {EPOCHS}"),
+        ("epochs", "", f"train.epochs: got null; allowed: {EPOCHS}"),
         ("epochs", "10001", f"train.epochs: got 10001; allowed: {EPOCHS}"),
         ("batch_size", "0", "train.batch_size: got 0; allowed: a whole number from 1 to 65536"),
         ("batch_size", "65537", "train.batch_size: got 65537; allowed: a whole number from 1 to 65536"),
-        ("learning_rate", "0", "train.learning_rate: got 0; allowed: a number above 0 and at most 10"),
-        ("learning_rate", "10.1", "train.learning_rate: got 10.1; allowed: a number above 0 and at most 10"),
-        ("learning_rate", ".nan", "train.learning_rate: got nan; allowed: a number above 0 and at most 10"),
-        ("learning_rate", "1e400", "train.learning_rate: got inf; allowed: a number above 0 and at most 10"),
-        ("learning_rate", "true", "train.learning_rate: got True; allowed: a number above 0 and at most 10"),
+        ("learning_rate", "0", "train.learning_rate: got 0; allowed: a number from 1e-30 to 10"),
+        ("learning_rate", "1e-31", "train.learning_rate: got 1e-31; allowed: a number from 1e-30 to 10"),
+        ("learning_rate", "10.1", "train.learning_rate: got 10.1; allowed: a number from 1e-30 to 10"),
+        ("learning_rate", ".nan", "train.learning_rate: got nan; allowed: a number from 1e-30 to 10"),
+        ("learning_rate", "1e400", "train.learning_rate: got inf; allowed: a number from 1e-30 to 10"),
+        ("learning_rate", "true", "train.learning_rate: got true; allowed: a number from 1e-30 to 10"),
         ("shuffle", "on", "train.shuffle: got 'on'; allowed: true or false"),
         ("shuffle", "1", "train.shuffle: got 1; allowed: true or false"),
         ("temperature", "0", "model.temperature: got 0; allowed: null, or a number from 0.001 to 1000"),
         ("temperature", ".nan", "model.temperature: got nan; allowed: null, or a number from 0.001 to 1000"),
         ("width", "0", "model.width: got 0; allowed: null, or a whole number from 1 to 1024"),
         ("width", "8.0", "model.width: got 8.0; allowed: null, or a whole number from 1 to 1024"),
-        ("heads", "true", "model.heads: got True; allowed: null, or a whole number from 1 to 1024"),
+        ("heads", "true", "model.heads: got true; allowed: null, or a whole number from 1 to 1024"),
         ("window", "1025", "model.window: got 1025; allowed: null, or a whole number from 1 to 1024"),
         ("beta", "1001", "model.beta: got 1001; allowed: null, or a number from 0.001 to 1000"),
         ("seeds", "0", "study.seeds: got 0; allowed: a whole number from 1 to 100000"),
         ("backend", "threads", "compute.backend: got 'threads'; allowed: one of: threading, loky, dask, ray"),
         ("workers", "0", "compute.workers: got 0; allowed: null, for all cores, or a whole number from 1 to 65536"),
-        (
-            "address",
-            '""',
-            "compute.address: got ''; allowed: null, or host:port of a Dask scheduler or of the head of a Ray cluster",
-        ),
+        ("address", '""', f"compute.address: got ''; allowed: {ADDRESS}"),
+        ("address", "127.0.0.1", f"compute.address: got '127.0.0.1'; allowed: {ADDRESS}"),
         (
             "address",
             "127.0.0.1:8786",
@@ -200,6 +199,7 @@ def test_a_learning_rate_may_be_spelled_in_any_way_of_yaml_1_2(load: Load, value
             "or set compute.backend to one of: dask, ray",
         ),
         ("experiment", '""', "tracking.experiment: got ''; allowed: the name of an MLflow experiment"),
+        ("experiment", '"  "', "tracking.experiment: got '  '; allowed: the name of an MLflow experiment"),
         ("experiment", "3", "tracking.experiment: got 3; allowed: the name of an MLflow experiment"),
     ],
 )
@@ -293,7 +293,7 @@ def test_a_long_value_is_cut_so_that_the_line_stays_readable(load: Load) -> None
         ),
         (
             without(*MODEL),
-            ["model: got None; allowed: a section with the keys attention, temperature, width, heads, window, beta"],
+            ["model: got null; allowed: a section with the keys attention, temperature, width, heads, window, beta"],
         ),
         (
             DEFAULT.replace("epochs:", "epoch:", 1),

@@ -81,8 +81,9 @@ def verify(run: str | None) -> int:
 def restore(run: str, folder: Path) -> int:
     """Make `folder` the state that produced a run, with its outputs from the cache, a remote, or by running."""
     root = project()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RestoreError(f"{folder}: is not empty; allowed: a new or empty folder; nothing was changed")
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        found = "not empty" if folder.is_dir() else "a file"
+        raise RestoreError(f"{folder}: is {found}; allowed: a new or empty folder; nothing was changed")
     state = find(root, run)
     lay_out(state, root, folder.resolve())
     if share_cache(root, folder):
@@ -125,17 +126,19 @@ def publish(everything: bool) -> int:
 
 def runs(options: argparse.Namespace) -> int:
     """Print every training that DVC or MLflow knows."""
-    from attention.listing import COLUMNS, as_csv, as_json, as_rows, list_trainings, select
+    from attention.listing import COLUMNS, as_csv, as_json, as_rows, list_trainings, select, why_none
     from attention.recorded import recorded_runs
 
     root = project()
     select([], options.filter, options.sort, descending=False)  # a mistake is told before MLflow is asked
-    trainings = list_trainings(root, recorded_runs(root))
-    trainings = select(trainings, options.filter, options.sort, descending=options.descending)
+    everything = list_trainings(root, recorded_runs(root))
+    trainings = select(everything, options.filter, options.sort, descending=options.descending)
     if options.csv or options.json:
         print(as_csv(trainings) if options.csv else as_json(trainings))
-    else:
+    elif trainings:
         print_table(COLUMNS, as_rows(trainings))
+    if not trainings:
+        print(why_none(everything, options.filter), file=sys.stderr)
     return 0
 
 

@@ -1,6 +1,5 @@
 """The engine at the speed of the arithmetic: the same training through the kernels."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,7 @@ class CompiledEngine:
     def __init__(self, weights: Weights, params: TrainParams) -> None:
         self._initial = weights
         self._kernel = kernel_of(weights)
-        self._shapes = array_shapes(weights)
-        self._parameters = np.concatenate([weights.arrays[name].ravel() for name in self._shapes])
+        self._parameters = _flat(weights)
         self._means = np.zeros_like(self._parameters), np.zeros_like(self._parameters)
         self._powers = np.ones(2)
         self._options = params.batch_size, params.learning_rate
@@ -44,24 +42,28 @@ class CompiledEngine:
 
     def weights(self) -> Weights:
         """Return a copy of the weights as they are now."""
-        ends = np.cumsum([math.prod(shape) for shape in self._shapes.values()])
-        parts = np.split(self._parameters.copy(), ends[:-1])
-        return self._initial.with_arrays(
-            {name: part.reshape(shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)}
-        )
+        now, arrays, first = self._parameters.copy(), {}, 0
+        for name in array_shapes(self._initial):
+            array = self._initial.arrays[name]
+            arrays[name] = now[first : first + array.size].reshape(array.shape)
+            first += array.size
+        return self._initial.with_arrays(arrays)
 
 
 def compiled_attention(weights: Weights) -> NDArray[np.float32]:
     """Return the attention (n_contexts, seq_len) of a network whose function has a kernel."""
     attention = np.empty((weights.n_contexts, weights.seq_len), np.float32)
-    parameters = np.concatenate([weights.arrays[name].ravel() for name in array_shapes(weights)])
     kind = weights.function, weights.options.get("width")
     if kind in _attended:
-        attention_matrix(kernel_of(weights), parameters, attention)
+        attention_matrix(kernel_of(weights), _flat(weights), attention)
     else:
-        call_first(attention_matrix, kernel_of(weights), parameters, attention)
+        call_first(attention_matrix, kernel_of(weights), _flat(weights), attention)
         _attended.add(kind)
     return attention
+
+
+def _flat(weights: Weights) -> NDArray[np.float32]:
+    return np.concatenate([weights.arrays[name].ravel() for name in array_shapes(weights)])
 
 
 def kernel_of(weights: Weights) -> Kernel:

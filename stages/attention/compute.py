@@ -66,16 +66,19 @@ def compute(
     attempts = 0
     while left:
         attempts += 1
-        with _place(where) as place:  # anew after a death: who is left?
+        with _place(where, len(left)) as place:  # anew after a death: who is left?
             try:
                 for index, outcome in _attempt(left, place, where.backend, journal):
                     del left[index]
                     attempts = 0
                     yield index, outcome
-            except ModuleNotFoundError as error:
+            except (ModuleNotFoundError, RuntimeError) as error:
+                lacking = error.__cause__ or error  # Dask's scheduler is the first to read a task, and wraps its error
+                if not isinstance(lacking, ModuleNotFoundError):
+                    raise
                 raise ComputeError(
-                    f"params.yaml: compute.backend: got {where.backend!r}, whose workers lack a module ({error.msg}); "
-                    "start them where this project is installed: pip install -e . in the same commit"
+                    f"params.yaml: compute.backend: got {where.backend!r}, whose workers lack a module "
+                    f"({lacking.msg}); start them where this project is installed: pip install -e . in the same commit"
                 ) from error
             except place.lost as error:
                 if attempts >= ATTEMPTS:
@@ -146,15 +149,15 @@ class _Chunks:
 
 
 @contextmanager
-def _place(where: ComputeParams) -> Iterator[Place]:
-    """Start or find the workers, and let go of them at the end."""
+def _place(where: ComputeParams, most: int) -> Iterator[Place]:
+    """Start or find the workers, on this machine no more than there are trainings, and let go of them at the end."""
     if where.backend == "threading":
-        workers = where.workers or joblib.cpu_count()
+        workers = min(most, where.workers or joblib.cpu_count())
         yield Place(workers, 0, True, (), {"backend": "threading", "n_jobs": workers})
     elif where.backend == "loky":
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
-        workers = where.workers or joblib.cpu_count()
+        workers = min(most, where.workers or joblib.cpu_count())
         yield Place(workers, 0, True, (BrokenProcessPool,), {"backend": "loky", "n_jobs": workers})
     elif where.backend == "dask":
         with _dask(where) as place:
@@ -170,8 +173,26 @@ def _dask(where: ComputeParams) -> Iterator[Place]:
         from distributed import Client, KilledWorker, LocalCluster
         from distributed.client import FutureCancelledError
         from distributed.comm import connect
+        from joblib._dask import DaskDistributedBackend
     except ImportError:
         raise _not_installed(where) from None
+
+    class Telling(DaskDistributedBackend):  # type: ignore[misc, unused-ignore]
+        """Tells joblib of a task that the cluster itself failed with: else joblib waits for its result for ever."""
+
+        def submit(self, func: Any, callback: Any = None) -> Any:
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda done: done.exception() and callback(done.exception()))
+            return future
+
+        def retrieve_result_callback(self, out: Any) -> Any:
+            if isinstance(out, BaseException):
+                raise out
+            return super().retrieve_result_callback(out)
+
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return max(2, super().effective_n_jobs(n_jobs))  # with 1, joblib would leave the cluster alone
+
     for name in LOUD:  # what is wrong is told in one line of ours
         logging.getLogger(name).setLevel(logging.CRITICAL)
     _probe(where)
@@ -191,6 +212,7 @@ def _dask(where: ComputeParams) -> Iterator[Place]:
                 f"start some: dask worker {where.address}"
             )
         workers = min(cores, where.workers or cores)
+        joblib.register_parallel_backend("dask", Telling)
         options = {"backend": "dask", "client": client, "n_jobs": -1}
         yield Place(workers, 0 if where.workers else workers, False, (KilledWorker, FutureCancelledError), options)
     finally:

@@ -1,5 +1,6 @@
 """Mistakes that a user can mend: one class each, every message one line a problem."""
 
+import json
 import reprlib
 
 _SHOWN = 80  # characters of a value in a message
@@ -51,6 +52,8 @@ class TrainingError(AttentionError):
 
 def show_value(value: object) -> str:
     """Return a value as a message can hold it, whatever a hostile file made of it: on one line, not too long."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)  # as params.yaml has it
     try:
         return _cut(_repr.repr(value))  # whole, a few lines of YAML aliases would fill the memory
     except ValueError:  # Python writes no number of more than 4,300 digits

@@ -1,5 +1,6 @@
 """The pictures: matplotlib objects from arrays, and files that hold nothing but the picture."""
 
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,14 @@ def mse_figure(mse: Floats, baselines: Mapping[str, float]) -> Figure:
     panel.plot(epochs, mse, "o-", color=EFFECTIVE, markevery=max(1, len(mse) // 20))
     for (name, value), style in zip(baselines.items(), ("--", ":"), strict=False):
         panel.axhline(value, color=GREY, linestyle=style, label=f"no attention: {name} ({value:.3g})")
-    for epoch in sorted({0, len(mse) - 1}):
-        panel.annotate(f"{mse[epoch]:.3g}", (epoch, mse[epoch]), (8, -12), textcoords="offset points")
+    sides = [(0, -9, "right"), (len(mse) - 1, 9, "left")]  # beside the line, not on it
+    for epoch, shift, side in sides[-len(mse) :]:
+        panel.annotate(f"{mse[epoch]:.3g}", (epoch, mse[epoch]), (shift, -4), textcoords="offset points", ha=side)
     panel.set_yscale("log")
     panel.set_xlabel("epoch")
     panel.set_ylabel("mean squared error while training")
-    panel.margins(x=0.12)
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.margins(x=0.14)
+    _count_epochs(panel, len(mse), 9)
     panel.grid(axis="y")
     panel.legend()
     return figure
@@ -99,7 +101,7 @@ def growth_figure(attention: Floats, truth: Floats) -> Figure:
         panel.plot(np.arange(epochs), attention[:, context, ~true], ".-", color=RAW, linewidth=1)
         panel.plot(np.arange(epochs), attention[:, context, true], "o-", color=EFFECTIVE, linewidth=2)
         panel.set_title(f"context {context}")
-        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        _count_epochs(panel, epochs)
     figure.supxlabel("epoch")
     figure.supylabel("learned attention a")
     title = "thick blue: the true position; thin orange: the others"
@@ -144,22 +146,24 @@ def curves_figure(
         panel.remove()
     handles: dict[str, Any] = {}
     for name, panel in zip(shown, panels, strict=False):
-        panel.set_title(name)
+        parts = (part.replace(" ", "\N{NO-BREAK SPACE}") for part in name.split(", "))
+        panel.set_title(textwrap.fill(", ".join(parts), 38))
         if not len(mse[name]):
             panel.text(0.5, 0.5, "every training diverged", ha="center", va="center", transform=panel.transAxes)
             continue
         epochs = np.arange(mse[name].shape[1])
         low, q1, median, q3, high = np.percentile(mse[name], [5, 25, 50, 75, 95], axis=0)
-        panel.fill_between(epochs, low, high, color=EFFECTIVE, alpha=0.2, linewidth=0, label="90 % of the trainings")
-        panel.fill_between(epochs, q1, q3, color=EFFECTIVE, alpha=0.4, linewidth=0, label="half of them")
+        across = epochs if len(epochs) > 1 else np.array([-0.2, 0.2])  # else the bands would have no width
+        panel.fill_between(across, low, high, color=EFFECTIVE, alpha=0.2, linewidth=0, label="90 % of the trainings")
+        panel.fill_between(across, q1, q3, color=EFFECTIVE, alpha=0.4, linewidth=0, label="half of them")
         panel.plot(epochs, median, "o-", color=EFFECTIVE, markersize=4, label="median")
         own = one[1][name]
-        panel.plot(range(len(own)), own, "--", color=TRUTH, linewidth=1.2, label=one[0])
+        panel.plot(range(len(own)), own, "--" if len(own) > 1 else "_", color=TRUTH, linewidth=1.2, label=one[0])
         if name in marks:
             own = marks[name][: len(epochs)]
             panel.plot(range(len(own)), own, "D", color=RAW, markeredgecolor="black", label="the article", zorder=3)
         panel.set_yscale("log")
-        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        _count_epochs(panel, len(epochs))
         panel.grid(axis="y")
         handles |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=5)
@@ -196,6 +200,13 @@ def recovery_figure(spread: Mapping[str, Mapping[str, Floats]]) -> Figure:
     handles = {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
     return figure
+
+
+def _count_epochs(panel: Any, epochs: int, most: int = 4) -> None:
+    """Put ticks at whole epochs only; a single one stands in the middle."""
+    if epochs == 1:
+        panel.set_xlim(-0.5, 0.5)
+    panel.xaxis.set_major_locator(MaxNLocator(most, integer=True, min_n_ticks=1))
 
 
 def _of_all(shown: Sequence[str], names: Collection[str]) -> str:

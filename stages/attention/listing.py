@@ -22,6 +22,8 @@ from attention.recorded import MEASURES, Recorded
 
 COLUMNS = ("name", "what", *MEASURES, "training", "where")
 PARAMETERS = ("seed", "model.attention", *DEFAULTS)
+HASHES = ("commit", "run")  # found by as much of them as one cares to type
+TEXTS = ("name", "what", "training", "where", "model.attention", "train.engine", *HASHES)
 # By the script that made a run in MLflow. Where a later stage did, DVC had the training in its cache.
 TRAININGS = {"stages/train.py": "computed", "stages/evaluate.py": "cached", "stages/plot.py": "cached"}
 COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -93,14 +95,24 @@ def select(
 
     """
     for condition in conditions:
-        field, comparison, wanted = _condition(condition)
-        trainings = [one for one in trainings if _holds(one.fields()[field], comparison, wanted)]
+        trainings = _meeting(trainings, condition)
     if sort is None:
         return list(trainings)
     field = _field("--sort", sort)
     having = [one for one in trainings if one.fields()[field] is not None]
     lacking = [one for one in trainings if one.fields()[field] is None]
     return sorted(having, key=lambda one: _order(one.fields()[field]), reverse=descending) + lacking
+
+
+def why_none(trainings: Sequence[Listed], conditions: Sequence[str]) -> str:
+    """Return which condition no training meets that meets those before it, and what its field holds in these."""
+    for condition in conditions:
+        left, trainings = trainings, _meeting(trainings, condition)
+        if left and not trainings:
+            field, *_ = _condition(condition)
+            found = {_text(field, value): None for value in sorted((one.fields()[field] for one in left), key=_order)}
+            return f"--filter: {condition!r} leaves none of {len(left)} trainings; {field}: {_few(list(found))}"
+    return "no training yet; `dvc repro` makes the first"
 
 
 def as_json(trainings: Sequence[Listed]) -> str:
@@ -163,8 +175,22 @@ def _condition(text: str) -> tuple[str, Callable[[Any, Any], bool], Any]:
         raise SelectionError(
             f"--filter: got {text!r}; allowed: a field, one of {' '.join(COMPARISONS)}, and a value, as in 'mse<1e-4'"
         )
-    field, comparison, wanted = parts.groups()
-    return _field("--filter", field), COMPARISONS[comparison[:1] if comparison == "==" else comparison], _value(wanted)
+    name, sign, wanted = parts.groups()
+    field, comparison = _field("--filter", name), COMPARISONS[sign[:1] if sign == "==" else sign]
+    value = wanted if field in TEXTS else _value(wanted)  # the start of a commit may look like a number
+    if comparison not in (operator.eq, operator.ne) and not isinstance(value, int | float):
+        allowed = "= and !=" if field in TEXTS else f"a number after {sign}, as in '{name}{sign}1e-4'"
+        raise SelectionError(f"--filter: got {text!r}; allowed for {field}: {allowed}")
+    return field, comparison, value
+
+
+def _meeting(trainings: Sequence[Listed], condition: str) -> list[Listed]:
+    field, comparison, wanted = _condition(condition)
+    return [one for one in trainings if _holds(field, one.fields()[field], comparison, wanted)]
+
+
+def _few(texts: Sequence[str]) -> str:
+    return ", ".join(texts if len(texts) <= 8 else [*texts[:4], "…", *texts[-3:]])
 
 
 def _field(option: str, name: str) -> str:
@@ -188,8 +214,10 @@ def _value(text: str) -> Any:
             return text
 
 
-def _holds(value: Any, comparison: Callable[[Any, Any], bool], wanted: Any) -> bool:
+def _holds(field: str, value: Any, comparison: Callable[[Any, Any], bool], wanted: Any) -> bool:
     numbers = isinstance(value, int | float) and isinstance(wanted, int | float)
+    if field in HASHES:
+        return comparison(bool(value) and value.startswith(wanted), True)
     if comparison in (operator.eq, operator.ne):
         return comparison(value, wanted) if numbers else comparison(str(value), str(wanted))
     return numbers and comparison(value, wanted)

@@ -25,6 +25,7 @@ DEFAULTS: Mapping[str, Any] = {
     "train.engine": "auto",
 }
 SIZES = ("data.seq_len", "data.n_contexts")
+MOST_LISTED = 10  # of a list, as many values as a name can hold
 
 
 def run_name(params: Mapping[str, Any], experiment: str | None = None) -> str:
@@ -44,8 +45,8 @@ def differences(params: Mapping[str, Any]) -> dict[str, str]:
         value = params.get(key)
         if value not in (None, DEFAULTS[key], default):
             found[key] = f"{key.rpartition('.')[2]} {_show(value)}"
-    if any(size in found for size in SIZES):
-        found.pop("data.true_attention", None)  # of other sizes there is no default
+    if any(size in found for size in SIZES) and params["data.true_attention"] == "random":
+        found.pop("data.true_attention", None)  # of other sizes it is what there is without a list
     return found
 
 
@@ -68,5 +69,5 @@ def _defaults(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _show(value: Any) -> str:
     if isinstance(value, list):
-        return " ".join(map(str, value))
+        return " ".join(map(str, value if len(value) <= MOST_LISTED else [*value[:MOST_LISTED], "…"]))
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)

@@ -92,7 +92,7 @@ class TrainParams(_Section):
 
     epochs: Annotated[int, _whole(1, 10_000)]
     batch_size: Annotated[int, _whole(1, 65_536)]
-    learning_rate: Annotated[float, Field(gt=0, le=10, description="a number above 0 and at most 10")]
+    learning_rate: Annotated[float, Field(ge=1e-30, le=10, description="a number from 1e-30 to 10")]
     shuffle: Annotated[bool, Field(description="true or false")]
     engine: Annotated[Literal["auto", "compiled", "torch"], Field(description="one of: auto, compiled, torch")]
 
@@ -119,14 +119,16 @@ class ComputeParams(_Section):
     ]
     address: Annotated[
         str | None,
-        Field(min_length=1, description="null, or host:port of a Dask scheduler or of the head of a Ray cluster"),
+        Field(
+            pattern=r"^\S+:\d+$", description="null, or host:port of a Dask scheduler or of the head of a Ray cluster"
+        ),
     ]
 
 
 class TrackingParams(_Section):
     """Where MLflow shows the runs; no result depends on it."""
 
-    experiment: Annotated[str, Field(min_length=1, description="the name of an MLflow experiment")]
+    experiment: Annotated[str, Field(pattern=r"\S", description="the name of an MLflow experiment")]
     required: Annotated[bool, Field(description="true or false")]
 
 
@@ -282,7 +284,7 @@ def _disagreements(params: Params) -> Iterator[str]:
     function = ATTENTION_FUNCTIONS[name]
     for option, allowed in option_problems(function, options, params.data.seq_len).items():
         got = options[option]
-        yield f"model.{option}: got {'null' if got is None else got}; allowed with {name}: {allowed}"
+        yield f"model.{option}: got {show_value(got)}; allowed with {name}: {allowed}"
     if params.train.engine == "compiled" and not function.has_kernel:
         yield f"train.engine: got 'compiled'; allowed with {name}, which has no kernel: one of: auto, torch"
 

@@ -47,8 +47,9 @@ class Group:
 
     @property
     def name(self) -> str:
-        """The values, for people."""
-        return ", ".join(self.values.values()) or "every seed"
+        """The values, for people: a function says itself what it is."""
+        named = {key: "" if key == "model.attention" else f"{key.rpartition('.')[2]} " for key in self.values}
+        return ", ".join(named[key] + value for key, value in self.values.items()) or "every seed"
 
     @cached_property
     def spread(self) -> dict[str, Floats]:

@@ -88,6 +88,9 @@ def train(
 
 def _blocks(table: Table, params: TrainParams, seed: int, epoch: int) -> Iterator[Examples]:
     whole_batches = max(1, BLOCK_ROWS // params.batch_size) * params.batch_size  # so no batch spans two blocks
+    if not params.shuffle:
+        yield from table.blocks(whole_batches)
+        return
     order = stream(seed, "shuffle", epoch)
     for block in table.blocks(whole_batches):
-        yield block.take(order.permutation(len(block.targets))) if params.shuffle else block
+        yield block.take(order.permutation(len(block.targets)))

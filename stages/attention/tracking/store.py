@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import mlflow
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.tracking import MlflowClient
 
 from attention.location import local_store, tracking_uri
@@ -52,13 +53,13 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
     """Open the store, made if it is SQLite and does not exist, and return it with the experiment's id.
 
     Raises:
-        OSError: a server does not answer in time.
-        MlflowException: whatever else MLflow says.
+        TimeoutError: a server or a database does not answer in time.
+        Exception: whatever else MLflow, or a database's driver, says.
 
     """
     uri = tracking_uri()
     path = local_store(uri)
-    if uri.startswith("http"):
+    if not path:
         _probe(uri, experiment)
     # MLflow's own preparation of a new SQLite file is not safe against a second process: the first one in does it.
     with store_lock(), warnings.catch_warnings():
@@ -105,17 +106,22 @@ def _user(uri: str) -> str:
 
 
 def _probe(uri: str, experiment: str) -> None:
-    """Ask a server the first question, and wait for the answer only so long.
+    """Ask a server the first question, or connect to a database, and wait for the answer only so long.
 
     In a thread, because MLflow's own time limit begins anew with each address and each byte that comes, and does not
-    count a name server's silence; and through MLflow, because it knows about certificates, proxies and tokens.
+    count a name server's silence; and through MLflow, because it knows about certificates, proxies and tokens. Not so
+    to a database: MLflow would knock for minutes at one that is down, and migrate a new one for longer than we wait.
     """
     answer: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-    client = MlflowClient(uri)
 
     def ask() -> None:
         try:
-            client.get_experiment_by_name(experiment)
+            if uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
+                import sqlalchemy
+
+                sqlalchemy.create_engine(uri).connect().close()
+            else:
+                MlflowClient(uri).get_experiment_by_name(experiment)
             answer.put(None)
         except Exception as error:
             answer.put(error)
