@@ -191,7 +191,7 @@ def _dask(where: ComputeParams) -> Iterator[Place]:
             return super().retrieve_result_callback(out)
 
         def effective_n_jobs(self, n_jobs: int) -> int:
-            return max(2, super().effective_n_jobs(n_jobs))  # with 1, joblib would leave the cluster alone
+            return max(2, int(super().effective_n_jobs(n_jobs)))  # with 1, joblib would leave the cluster alone
 
     for name in LOUD:  # what is wrong is told in one line of ours
         logging.getLogger(name).setLevel(logging.CRITICAL)
