@@ -93,23 +93,20 @@ def main() -> None:
 
 
 def summary(rows: list[Row]) -> Iterator[Row]:
-    """Put rows of a part that ended in the same way together; delays as the lowest and the highest."""
+    """Put rows of a part that ended in the same way together, a line each, with what is its own: number and delay."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         ended = re.sub(r"; [+-]?[\d.]+ s$| \(as it is here.*|: MSE by.*", "", row["result"])
         groups.setdefault((row["part"], ended), []).append(row)
     for (part, ended), group in groups.items():
-        found = [re.search(r"; ([+-][\d.]+) s$", row["result"]) for row in group]
-        delays = sorted((match[1] for match in found if match), key=float)
-        late = f"; {delays[0]} to {delays[-1]} s" if delays else ""
-        tried = {row["what was tried"].removeprefix("engine: torch, ").partition(": ATEN")[0]: None for row in group}
-        often = dict.fromkeys(row["how often"] for row in group)
-        yield {
-            "what": WHAT[part],
-            "tried": "; ".join(tried),
-            "how often": f"{' / '.join(often)}, each" if len(group) > 1 else next(iter(often)),
-            "result": ended + late,
-        }
+        numbers = {row["how often"] for row in group}
+        lines = []
+        for row in group:
+            delay = re.search(r"; ([+-][\d.]+ s)$", row["result"])
+            own = [row["how often"]] * (len(numbers) > 1) + [delay[1]] * bool(delay)
+            lines.append(f"{row['what was tried']}{': ' * bool(own)}{', '.join(own)}")
+        often = f"{numbers.pop()}{' each' * (len(group) > 1)}" if len(numbers) == 1 else ""
+        yield {"what": WHAT[part], "tried": "<br>".join(lines), "how often": often, "result": ended}
 
 
 def earlier_rows() -> dict[str, list[Row]]:

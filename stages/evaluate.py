@@ -33,10 +33,11 @@ def main() -> str:
     attention = attention_of(weights)
 
     measures = recovery(attention, weights, truth)
+    errors = {"network": network_mse(attention, weights, test), **baseline_mses(train, test)}
     metrics: Metrics = {
-        "mse": network_mse(attention, weights, test),
+        "mse": errors["network"],
         "recovery": {**measures.means()},
-        "baseline": {**baseline_mses(train, test)},
+        "baseline": {name: error for name, error in errors.items() if name != "network"},
     }
     table = {
         **number_rows(("context", "position", "truth"), (np.arange(test.seq_len) == truth[:, None]).astype(int)),
@@ -45,6 +46,7 @@ def main() -> str:
         "effective": shares(attention, weights.arrays["linear.weight"][0]).ravel(),
     }
     write_metrics(OUT / "metrics.json", metrics)
+    write_table(OUT / "errors.csv", {"predictor": list(errors), "mse": list(errors.values())})
     write_table(OUT / "attention.csv", table)
     write_table(OUT / "recovery.csv", {"context": np.arange(len(truth)), "position": truth, **measures._asdict()})
 

@@ -39,6 +39,7 @@ def test_distances_of_tables_metrics_and_weights_are_the_largest_by_name() -> No
         ("a.csv", b"epoch,mse\n0,1\n", b"epoch,mse\n0,1\n1,1\n"),
         ("a.csv", b"epoch,mse\n0,1\n", b"epoch,error\n0,1\n"),
         ("a.csv", b"epoch,mse\n0,1\n", b"epoch,mse\n0,word\n"),
+        ("a.csv", b"predictor,mse\nmean,1\n", b"predictor,mse\nlinear,1\n"),
         ("m.json", b'{"mse": 1}', b'{"mse": 1, "more": 1}'),
         ("m.safetensors", model(2), model(2, '{"function": "softmax"}')),
         ("picture.png", b"1", b"2"),

@@ -230,7 +230,7 @@ def test_dvc_s_pages_draw_every_plot(
     page.goto((tmp_path / "plots/index.html").as_uri())
     charts = page.locator(".vega-embed canvas, .vega-embed svg.marks")
     expect(charts.nth(4)).to_be_visible()
-    assert charts.count() == 5  # the run's four, and the study's
+    assert charts.count() == 5  # error and recovery by epoch, attention by position, recovery by context, test error
     for title in ("Mean squared error while training", "Learned attention |a|, before the true one"):
         assert title in page.content()
     drawn = page.evaluate(

@@ -13,7 +13,7 @@ from conftest import Project
 from attention.recorded import recorded_runs
 
 COLUMNS = ["name", "what", "mse", "normalized", "effective", "accuracy", "training", "where"]
-SIZES = "n_train 211, n_test 53, seq_len 7, n_contexts 3"
+SIZES = "n_train 211, n_test 53, seq_len 7, n_contexts 3, true_attention 2 6 3"
 
 
 def runs(project: Project, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -371,7 +371,7 @@ def test_what_is_no_text_is_refused_in_one_line(load: Load, text: bytes) -> None
     assert re.fullmatch(r"params\.yaml: not valid YAML: [^\n]+; mend that line", told)
 
 
-@pytest.mark.parametrize(("text", "shown"), [("", "None"), ("- 1\n- 2\n", "[1, 2]"), ("4", "4"), ("seed", "'seed'")])
+@pytest.mark.parametrize(("text", "shown"), [("", "null"), ("- 1\n- 2\n", "[1, 2]"), ("4", "4"), ("seed", "'seed'")])
 def test_what_is_no_mapping_is_refused(load: Load, text: str, shown: str) -> None:
     assert refusal(load, text) == (
         f"params.yaml: got {shown}; allowed: a mapping with the keys {', '.join(TREE)}; "

@@ -149,7 +149,8 @@ class TestMlflowIsAViewOfTheFiles:
         self, client: MlflowClient, run: Run
     ) -> None:
         assert run.info.run_name == (
-            "embedding, n_train 211, n_test 53, seq_len 7, n_contexts 3, epochs 2, learning_rate 0.01, seed 0"
+            "embedding, n_train 211, n_test 53, seq_len 7, n_contexts 3, true_attention 2 6 3, epochs 2, "
+            "learning_rate 0.01, seed 0"
         )
         about = run.data.tags["mlflow.note.content"]
         figure = f"get-artifact?path=plot/attention.png&run_uuid={run.info.run_id}"

@@ -136,10 +136,10 @@ def test_no_metric_may_be_nan_and_the_earlier_file_stays(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ('{"a": {"c": 1.5}}', "None"),
-        ('{"a": 1.5}', "None"),
+        ('{"a": {"c": 1.5}}', "null"),
+        ('{"a": 1.5}', "null"),
         ('{"a": {"b": "1.5"}}', "'1.5'"),
-        ('{"a": {"b": true}}', "True"),
+        ('{"a": {"b": true}}', "true"),
         ('{"a": {"b": NaN}}', "nan"),
         ('{"a": {"b": 1e999}}', "inf"),
         ('{"a": {"b": "' + "x" * 200 + '"}}', "'" + "x" * 76 + "..."),

@@ -151,10 +151,17 @@ def _contents(path: str, data: bytes) -> dict[str, NDArray[np.float64]]:
         return {name: array.astype(np.float64) for name, array in load(data).items()} | {described: np.zeros(0)}
     if path.endswith(".csv"):
         header, *rows = csv.reader(io.StringIO(data.decode()))
-        return {name: np.array([float(row[column]) for row in rows]) for column, name in enumerate(header)}
+        return dict(_column(name, texts) for name, *texts in zip(header, *rows, strict=True))
     if path.endswith(".json"):
         return {name: np.array(float(value)) for name, value in _leaves(json.loads(data))}
     raise ValueError("no table, no JSON and no weights")
+
+
+def _column(name: str, texts: list[str]) -> tuple[str, NDArray[np.float64]]:
+    try:
+        return name, np.array([float(text) for text in texts])
+    except ValueError:
+        return f"{name}: {', '.join(texts)}", np.zeros(0)
 
 
 def _leaves(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -72,6 +72,13 @@ def compute(
                     del left[index]
                     attempts = 0
                     yield index, outcome
+            except place.lost as error:
+                if attempts >= ATTEMPTS:
+                    raise ComputeError(
+                        f"params.yaml: compute.backend: got {where.backend!r}, whose workers died {ATTEMPTS} times "
+                        f"without finishing a training ({type(error).__name__}); look at their memory and logs, or "
+                        "set it to threading"
+                    ) from None
             except (ModuleNotFoundError, RuntimeError) as error:
                 lacking = error.__cause__ or error  # Dask's scheduler is the first to read a task, and wraps its error
                 if not isinstance(lacking, ModuleNotFoundError):
@@ -80,13 +87,6 @@ def compute(
                     f"params.yaml: compute.backend: got {where.backend!r}, whose workers lack a module "
                     f"({lacking.msg}); start them where this project is installed: pip install -e . in the same commit"
                 ) from error
-            except place.lost as error:
-                if attempts >= ATTEMPTS:
-                    raise ComputeError(
-                        f"params.yaml: compute.backend: got {where.backend!r}, whose workers died {ATTEMPTS} times "
-                        f"without finishing a training ({type(error).__name__}); look at their memory and logs, or "
-                        "set it to threading"
-                    ) from None
 
 
 def work(chunk: list[Indexed], code: str, journal: Journal | None) -> Report:
