@@ -102,8 +102,8 @@ def summary(rows: list[Row]) -> Iterator[Row]:
         numbers = {row["how often"] for row in group}
         lines = []
         for row in group:
-            delay = re.search(r"; ([+-][\d.]+ s)$", row["result"])
-            own = [row["how often"]] * (len(numbers) > 1) + [delay[1]] * bool(delay)
+            delay = re.findall(r"; ([+-][\d.]+ s)$", row["result"])
+            own = [row["how often"]] * (len(numbers) > 1) + delay
             lines.append(f"{row['what was tried']}{': ' * bool(own)}{', '.join(own)}")
         often = f"{numbers.pop()}{' each' * (len(group) > 1)}" if len(numbers) == 1 else ""
         yield {"what": WHAT[part], "tried": "<br>".join(lines), "how often": often, "result": ended}

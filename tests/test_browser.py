@@ -185,7 +185,7 @@ def test_a_run_shows_its_figure_and_the_attention_of_each_epoch_with_a_slider(
     run = next(run for run in runs if "dvc.exp_name" not in run.data.tags)
     place = f"{site}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     page.goto(place)
-    expect(page.get_by_role("link", name="attention-network")).to_be_visible()
+    expect(page.get_by_role("link", name="attention-network").first).to_be_visible()
     picture("run")
     figure = page.get_by_role("link", name="True and learned attention")
     address = figure.get_attribute("href") or ""

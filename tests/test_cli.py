@@ -17,7 +17,8 @@ from restoring import Wanted, attention, lose_cache, make, problems
 
 from attention.copies import LARGEST, code_patch
 
-NAME = "embedding, n_train 211, n_test 53, seq_len 7, n_contexts 3, true_attention 2 6 3, epochs 2, learning_rate 0.01, seed 0"
+SIZES = "n_train 211, n_test 53, seq_len 7, n_contexts 3, true_attention 2 6 3"
+NAME = f"embedding, {SIZES}, epochs 2, learning_rate 0.01, seed 0"
 
 
 @pytest.fixture(scope="module")
