@@ -161,7 +161,7 @@ def error(now: Weights, test: Examples) -> float:
 def row(training: Training) -> Row:
     """Return the line of a training."""
     now = training.after
-    means = recovery(attention_of(now), now, training.truth).means()
+    means = recovery(attention_of(now), now.output, training.truth).means()
     return {
         "function": now.function,
         "seed": str(training.seed),

@@ -98,7 +98,7 @@ def slow(seeds: Sequence[int]) -> Counted:
 
 def found(trainings: Sequence[Training]) -> Mask:
     """Tell of every context of every training whether the largest attention is on the true position."""
-    return np.concatenate([recovery(attention_of(t.after), t.after, t.truth).accuracy == 1 for t in trainings])
+    return np.concatenate([recovery(attention_of(t.after), t.after.output, t.truth).accuracy == 1 for t in trainings])
 
 
 def at_truth(trainings: Sequence[Training], of: Callable[[Training], NDArray[np.float32]]) -> NDArray[np.float32]:

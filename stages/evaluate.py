@@ -32,7 +32,7 @@ def main() -> str:
     weights = load_weights(MODEL, n_contexts=len(truth), seq_len=test.seq_len)
     attention = attention_of(weights)
 
-    measures = recovery(attention, weights, truth)
+    measures = recovery(attention, weights.output, truth)
     errors = {"network": network_mse(attention, weights, test), **baseline_mses(train, test)}
     metrics: Metrics = {
         "mse": errors["network"],
@@ -43,7 +43,7 @@ def main() -> str:
         **number_rows(("context", "position", "truth"), (np.arange(test.seq_len) == truth[:, None]).astype(int)),
         "attention": attention.ravel(),
         "normalized": shares(attention).ravel(),
-        "effective": shares(attention, weights.arrays["linear.weight"][0]).ravel(),
+        "effective": shares(attention, weights.output).ravel(),
     }
     write_metrics(OUT / "metrics.json", metrics)
     write_table(OUT / "errors.csv", {"predictor": list(errors), "mse": list(errors.values())})

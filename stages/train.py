@@ -35,7 +35,7 @@ def main() -> str:
     epochs = params.train.epochs
     with start_run(params.tracking, initial) as run, progress(epochs, steps_per_epoch) as bar, live_signal() as signal:
         for epoch in train(initial, table, params.train, params.seed, bar.steps):
-            measures = recovery(epoch.attention, epoch.weights, truth).means()
+            measures = recovery(epoch.attention, epoch.weights.output, truth).means()
             rows.append((epoch.epoch, epoch.mse, *measures.values()))
             attention.append(epoch.attention)
             bar.epoch(epoch.epoch, epoch.mse)

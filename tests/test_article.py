@@ -21,7 +21,7 @@ def trained(seed: int, folder: Path) -> tuple[list[Epoch], float]:
     write_examples(folder / "t.parquet", draw_examples(seed, "train", params.data.n_train, truth, seq_len), seq_len)
     weights = draw_weights(params.model.attention, len(truth), seq_len, seed)
     epochs = list(train(weights, ExampleTable(folder / "t.parquet", truth), params.train, seed))
-    return epochs, recovery(epochs[-1].attention, epochs[-1].weights, truth).means()["accuracy"]
+    return epochs, recovery(epochs[-1].attention, epochs[-1].weights.output, truth).means()["accuracy"]
 
 
 def test_ten_seeds_lie_in_the_bands_of_the_articles_loop_and_find_every_context(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def project(finished_project: Project, tmp_path_factory: pytest.TempPathFactory)
     if KEEP:
         project.commit("the article's results")
     for name, changes in EXPERIMENTS.items():
-        project.run("dvc", "exp", "run", "--quiet", "--name", name, *(f"--set-param={change}" for change in changes))
+        setting = (f"--set-param={change}" for change in changes)
+        project.run("dvc", "exp", "run", "--quiet", "--name", name, *setting, "plot")
         project.run("git", "checkout", "--quiet", ".")
     project.run("dvc", "checkout", "--quiet")
     return project

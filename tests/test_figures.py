@@ -238,6 +238,19 @@ def test_a_study_s_curves_have_the_median_the_bands_and_the_article_s_marks() ->
     ]
 
 
+def test_one_epoch_is_drawn_in_the_middle_with_bands_that_have_a_width() -> None:
+    name = "softmax, epochs 1, learning_rate 0.003, true_attention random"
+    figure = curves_figure({name: np.linspace(1, 3, 21)[:, None]}, ("seed 7", {name: [1.5]}), {})
+    (panel,) = figure.axes
+    figure.draw_without_rendering()
+    assert [tick for tick in panel.get_xticks() if -0.5 <= tick <= 0.5] == [0]
+    assert {x for band in panel.collections for x, _ in band.get_paths()[0].vertices} == {-0.2, 0.2}
+    lines = panel.get_title(loc="left").replace("\N{NO-BREAK SPACE}", " ").split("\n")
+    assert lines == ["softmax, epochs 1, learning_rate 0.003,", "true_attention random"]
+    (alone,) = mse_figure(np.array([0.25]), {}).axes
+    assert [text.get_text() for text in alone.texts] == ["0.25"]
+
+
 def test_where_every_training_of_a_study_diverged_the_pictures_say_so() -> None:
     curves = curves_figure({"wild": np.empty((0, 3)), "calm": np.ones((2, 3))}, ("seed 0", {"calm": [1.0] * 3}), {})
     assert [[text.get_text() for text in panel.texts] for panel in curves.axes] == [["every training diverged"], []]

@@ -37,7 +37,7 @@ def names(project: Project, *arguments: str) -> list[str]:
 def project(finished_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """One training of its own, two experiments, the same experiment again under another name, and one not in MLflow."""
     project = finished_project.copy(tmp_path_factory.mktemp("listing") / "project")
-    project.run("dvc", "repro", "--quiet", "--force")
+    project.run("dvc", "repro", "--quiet", "--force", "evaluate")
     for name, change in {
         "soft": "model.attention=softmax",
         "slow": "train.learning_rate=0.003",
@@ -45,7 +45,7 @@ def project(finished_project: Project, tmp_path_factory: pytest.TempPathFactory)
         "torch": "train.engine=torch",
     }.items():
         gone = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} if name == "torch" else {}
-        project.run("dvc", "exp", "run", "--quiet", "--name", name, "-S", change, **gone)
+        project.run("dvc", "exp", "run", "--quiet", "--name", name, "-S", change, "evaluate", **gone)
         project.run("git", "checkout", "--quiet", ".")
     return project
 

@@ -147,7 +147,7 @@ def curves_figure(
     handles: dict[str, Any] = {}
     for name, panel in zip(shown, panels, strict=False):
         parts = (part.replace(" ", "\N{NO-BREAK SPACE}") for part in name.split(", "))
-        panel.set_title(textwrap.fill(", ".join(parts), 38))
+        panel.set_title(textwrap.fill(", ".join(parts), 40))
         if not len(mse[name]):
             panel.text(0.5, 0.5, "every training diverged", ha="center", va="center", transform=panel.transAxes)
             continue

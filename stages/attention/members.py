@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from attention.dataset import DrawnTable, draw_truth
+import numpy as np
+
+from attention.dataset import DrawnTable, Truth, draw_truth
 from attention.errors import TrainingError
 from attention.params import MOST_SEED, Configuration, Params
 from attention.prediction import network_mse
 from attention.recovery import recovery
-from attention.training import determining, train
+from attention.training import Epoch, determining, train
 from attention.weights import draw_weights
 
 
@@ -41,19 +43,30 @@ def study_seeds(seed: int, seeds: int) -> list[int]:
 
 def train_member(member: Member) -> Outcome:
     """Draw the data, train and evaluate, with the numbers of the pipeline's own stages to the last bit."""
-    (params, seed), history = member, []
+    params, seed = member
     data, seq_len = params.data, params.data.seq_len
     truth = draw_truth(seed, data)
     examples = DrawnTable(seed, "train", data.n_train, truth, seq_len)
     initial = draw_weights(params.model.attention, len(truth), seq_len, seed, options=params.model.options)
+    epochs, diverged = [], False
     try:
         for epoch in train(initial, examples, params.train, seed):
-            measures = recovery(epoch.attention, epoch.weights, truth).means()
-            history.append([epoch.mse, *measures.values()])
+            epochs.append(epoch)  # noqa: PERF402 - those before it diverges are kept
     except TrainingError:
+        diverged = True
+    history = _history(epochs, truth) if epochs else []
+    if diverged:
         return Outcome(history, None)
     mse = network_mse(epoch.attention, epoch.weights, DrawnTable(seed, "test", data.n_test, truth, seq_len))
     return Outcome(history, mse if math.isfinite(mse) else None)
+
+
+def _history(epochs: list[Epoch], truth: Truth) -> list[list[float]]:
+    """Measure all epochs at once, which costs as much as to measure one."""
+    attention = np.stack([epoch.attention for epoch in epochs])
+    measures = recovery(attention, np.stack([epoch.weights.output for epoch in epochs]), truth)
+    means = np.stack([values.mean(axis=-1) for values in measures], axis=-1).tolist()  # (epochs, measures)
+    return [[epoch.mse, *of_epoch] for epoch, of_epoch in zip(epochs, means, strict=True)]
 
 
 def member_key(member: Member) -> str:

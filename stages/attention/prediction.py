@@ -18,7 +18,7 @@ Blocks = Iterable[Examples]
 
 def network_mse(attention: NDArray[np.float32], weights: Weights, test: Table) -> float:
     """Return the error of Σ_j x_j·a[c, j]·w_j + b for the attention a (n_contexts, seq_len)."""
-    slopes = attention.astype(np.float64) * weights.arrays["linear.weight"][0]  # (n_contexts, seq_len)
+    slopes = attention.astype(np.float64) * weights.output  # (n_contexts, seq_len)
     bias = float(weights.arrays["linear.bias"][0])
     return _mse(test.blocks(), lambda block: _dot(block.inputs, slopes[block.contexts], bias))
 

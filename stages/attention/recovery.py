@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention.dataset import Truth
-from attention.weights import Weights
 
 Floats = NDArray[np.float64]
 
 
 class Recovery(NamedTuple):
-    """Recovery of the truth, each measure (n_contexts,) in [0, 1], 1 being best.
+    """Recovery of the truth, each measure (…, n_contexts) in [0, 1], 1 being best.
 
     The output is Σ_j x_j·a_j·w_j + b, so that data identify only the products a·w: `effective` is what the network
     looks at, while `normalized` also counts attention to positions that the linear layer then ignores.
@@ -23,7 +22,7 @@ class Recovery(NamedTuple):
     accuracy: Floats  # 1 where the largest |a|, not 0, is on the true position
 
     def means(self) -> dict[str, float]:
-        """Return the mean of each measure over the contexts."""
+        """Return the mean of each measure over the contexts of one network."""
         return {name: float(values.mean()) for name, values in self._asdict().items()}
 
 
@@ -35,11 +34,19 @@ def shares(attention: NDArray[np.float32], scale: NDArray[np.float32] | float = 
     return share
 
 
-def recovery(attention: NDArray[np.float32], weights: Weights, truth: Truth) -> Recovery:
-    """Compare attention (n_contexts, seq_len), as seen by the linear layer of `weights`, with the truth."""
+def recovery(attention: NDArray[np.float32], output: NDArray[np.float32], truth: Truth) -> Recovery:
+    """Compare attention with the truth.
+
+    Args:
+        attention: (…, n_contexts, seq_len), of one network or of several.
+        output: (…, seq_len), the weights that the linear layer of each gives to the positions.
+        truth: (n_contexts,).
+
+    """
     each, size = np.arange(len(truth)), np.abs(attention)
+    true = (..., each, truth)
     return Recovery(
-        normalized=shares(attention)[each, truth],
-        effective=shares(attention, weights.arrays["linear.weight"][0])[each, truth],
-        accuracy=((size.argmax(axis=1) == truth) & (size[each, truth] > 0)).astype(np.float64),
+        normalized=np.ascontiguousarray(shares(attention)[true]),  # else sums would be taken in another order
+        effective=np.ascontiguousarray(shares(attention, output[..., None, :])[true]),
+        accuracy=((size.argmax(axis=-1) == truth) & (size[true] > 0)).astype(np.float64),
     )

@@ -48,6 +48,11 @@ class Weights:
         """The experiment key: equal for two networks exactly when their origins are."""
         return hashlib.sha256(_canonical(self.origin).encode()).hexdigest()[:32]
 
+    @property
+    def output(self) -> NDArray[np.float32]:
+        """The weights (seq_len,) of the linear output."""
+        return self.arrays["linear.weight"][0]
+
     def with_arrays(self, arrays: Arrays) -> "Weights":
         """Return the same network with other numbers."""
         return replace(self, arrays=arrays)
