@@ -244,7 +244,7 @@ def test_one_epoch_is_drawn_in_the_middle_with_bands_that_have_a_width() -> None
     (panel,) = figure.axes
     figure.draw_without_rendering()
     assert [tick for tick in panel.get_xticks() if -0.5 <= tick <= 0.5] == [0]
-    assert {x for band in panel.collections for x, _ in band.get_paths()[0].vertices} == {-0.2, 0.2}
+    assert {x for band in panel.collections for x in np.asarray(band.get_paths()[0].vertices)[:, 0]} == {-0.2, 0.2}
     lines = panel.get_title(loc="left").replace("\N{NO-BREAK SPACE}", " ").split("\n")
     assert lines == ["softmax, epochs 1, learning_rate 0.003,", "true_attention random"]
     (alone,) = mse_figure(np.array([0.25]), {"mean": 0.5}).axes

@@ -51,7 +51,8 @@ class Weights:
     @property
     def output(self) -> NDArray[np.float32]:
         """The weights (seq_len,) of the linear output."""
-        return self.arrays["linear.weight"][0]
+        output: NDArray[np.float32] = self.arrays["linear.weight"][0]
+        return output
 
     def with_arrays(self, arrays: Arrays) -> "Weights":
         """Return the same network with other numbers."""
