@@ -161,7 +161,7 @@ def test_a_learning_rate_may_be_spelled_in_any_way_of_yaml_1_2(load: Load, value
         (
             "true_attention",
             "[true, 7, 3, 5, 1]",
-            f"data.true_attention: got [True, 7, 3, 5, 1]; allowed: {POSITION_LIST}",
+            f"data.true_attention: got [true, 7, 3, 5, 1]; allowed: {POSITION_LIST}",
         ),
         ("true_attention", "rnd", f"data.true_attention: got 'rnd'; allowed: {POSITION_LIST}"),
         ("epochs", '"4"', f"train.epochs: got '4'; allowed: {EPOCHS}"),
@@ -403,6 +403,7 @@ def with_grid(grid: str, **leaves: object) -> str:
 
 
 VARIED = ", ".join(key for key in known_keys() if key.partition(".")[0] in ("data", "model", "train"))
+DIFFERENT = "allowed: a list of different values (null and auto are what they stand for)"
 GRID = "study.grid: got {}; allowed: {{}}, or a mapping from keys like model.attention to lists of different values"
 
 
@@ -417,10 +418,12 @@ GRID = "study.grid: got {}; allowed: {{}}, or a mapping from keys like model.att
             "{seed: [1, 2]}",
             [f"study.grid: got the key seed; allowed: {VARIED}"],
         ),
-        ("{train.epochs: [1, 2, 1]}", ["study.grid: train.epochs: got [1, 2, 1]; allowed: a list of different values"]),
+        ("{train.epochs: [1, 2, 1]}", [f"study.grid: train.epochs: got [1, 2, 1]; {DIFFERENT}"]),
+        ("{train.learning_rate: [1, 1.0]}", [f"study.grid: train.learning_rate: got [1, 1.0]; {DIFFERENT}"]),
+        ("{train.engine: [auto, compiled]}", [f"study.grid: train.engine: got ['auto', 'compiled']; {DIFFERENT}"]),
         (
-            "{train.learning_rate: [1, 1.0]}",
-            ["study.grid: train.learning_rate: got [1, 1.0]; allowed: a list of different values"],
+            "{model.attention: [dot, additive], model.width: [4, null, 8]}",
+            [f"study.grid: model.width: got [4, null, 8]; {DIFFERENT}"],
         ),
         (
             "{train.epochs: [1, 0], train.shuffle: [true, on]}",

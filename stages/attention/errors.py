@@ -1,6 +1,5 @@
 """Mistakes that a user can mend: one class each, every message one line a problem."""
 
-import json
 import reprlib
 
 _SHOWN = 80  # characters of a value in a message
@@ -52,8 +51,6 @@ class TrainingError(AttentionError):
 
 def show_value(value: object) -> str:
     """Return a value as a message can hold it, whatever a hostile file made of it: on one line, not too long."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)  # as params.yaml has it
     try:
         return _cut(_repr.repr(value))  # whole, a few lines of YAML aliases would fill the memory
     except ValueError:  # Python writes no number of more than 4,300 digits
@@ -70,7 +67,17 @@ def _cut(text: str, most: int = _SHOWN) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-_repr = reprlib.Repr()
+class _AsInYaml(reprlib.Repr):
+    """Says null and true, as the files do."""
+
+    def repr_NoneType(self, _: None, __: int) -> str:  # noqa: N802 - found by the name of the type
+        return "null"
+
+    def repr_bool(self, value: bool, _: int) -> str:
+        return "true" if value else "false"
+
+
+_repr = _AsInYaml()
 _repr.maxlevel = 4
 _repr.maxdict = _repr.maxlist = _repr.maxtuple = _repr.maxset = _repr.maxfrozenset = 12
 _repr.maxstring = _repr.maxlong = _repr.maxother = 1_000  # `_cut` is what cuts

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from attention.errors import ParamsError, show_name, show_value
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.registry import OPTIONS, option_problems
+from attention.registry import OPTIONS, option_problems, resolve_options
 
 PARAMS_FILE = "params.yaml"
 GRID_SECTIONS = ("data.", "model.", "train.")  # what a study may vary, besides the seed
@@ -253,9 +253,12 @@ def _configurations(tree: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> t
         problems += [f"study.grid: {line}" for line in _disagreements(params)]
         found.append(Configuration({key: _value(params, key) for key in keys}, params))
     for key in keys if not problems else []:
-        texts = [json.dumps(_value(params, key)) for params in _along(found, keys, grid, key)]
+        texts = [_meaning(params) for params in _along(found, keys, grid, key)]
         if len(set(texts)) < len(texts):
-            problems.append(f"study.grid: {key}: got {show_value(grid[key])}; allowed: a list of different values")
+            problems.append(
+                f"study.grid: {key}: got {show_value(grid[key])}; allowed: a list of different values "
+                "(null and auto are what they stand for)"
+            )
     return found, problems
 
 
@@ -271,6 +274,14 @@ def _along(found: list[Configuration], keys: list[str], grid: Mapping[str, list[
     """Yield a configuration for each value of one key of the grid."""
     step = math.prod(len(grid[later]) for later in keys[keys.index(key) + 1 :])
     return (found[number * step].params for number in range(len(grid[key])))
+
+
+def _meaning(params: Params) -> str:
+    """Return all that a training is made from, with the function's own options for null, and its engine for auto."""
+    function, model, train = ATTENTION_FUNCTIONS[params.model.attention], params.model, params.train
+    options = resolve_options(function, model.options, params.data.seq_len)
+    engine = function.engine if train.engine == "auto" else train.engine
+    return json.dumps([params.data.model_dump(), model.attention, options, train.model_dump() | {"engine": engine}])
 
 
 def _value(params: Params, key: str) -> Any:

@@ -45,7 +45,7 @@ def find_state(root: Path, name: str) -> State:
         wanted = [run for run in runs if _is_called(run, name)]
         if wanted:
             return _run_state(client, wanted[0])
-    known = [*experiments(root), *(str(run.info.run_name) for run in runs)]
+    known = [repr(other) for other in (*experiments(root), *(str(run.info.run_name) for run in runs))]
     raise RestoreError(
         f"{name}: neither a DVC experiment nor an MLflow run by id or name; "
         f"known: {', '.join(dict.fromkeys(known[:10])) or 'none'}; `dvc exp show` and `make ui` list them"
