@@ -172,7 +172,6 @@ def test_a_stage_that_uses_more_than_it_declares_is_caught(finished_project: Pro
         "opens data/train/model.safetensors, which is not declared",
         "opens dvc.lock, which is not declared",
         "opens stages/attention/recovery.py, which is not declared",
-        "opens stages/attention/weights.py, which is not declared",
         "reads train.batch_size, which is not declared",
         "reads train.engine, which is not declared",
         "reads train.epochs, which is not declared",
