@@ -69,14 +69,7 @@ class Journal:
         """Keep members that are finished."""
         text = "".join(json.dumps([key, *outcome]) + "\n" for key, outcome in outcomes)
         with suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            file = os.open(
-                self._folder / f"{os.getpid()}-{self._mine}.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644
-            )
-            try:
-                os.write(file, text.encode())  # in one piece, whichever thread
-            finally:
-                os.close(file)
+            os.write(_opened(self._folder / f"{os.getpid()}-{self._mine}.jsonl"), text.encode())  # in one piece
 
     def remove(self) -> None:
         """Forget what this study wrote, and what it read from studies that are gone."""
@@ -94,6 +87,13 @@ class Journal:
                 self._read.append(path)
                 known |= dict(filter(None, map(_parse, lines)))
         return known
+
+
+@cache
+def _opened(path: Path) -> int:
+    """Open a file once a process: each call to the system lets another thread in, and waits until that one is out."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
 
 
 def _parse(line: str) -> tuple[str, Outcome] | None:
