@@ -278,10 +278,13 @@ def _along(found: list[Configuration], keys: list[str], grid: Mapping[str, list[
 
 def _meaning(params: Params) -> str:
     """Return all that a training is made from, with the function's own options for null, and its engine for auto."""
-    function, model, train = ATTENTION_FUNCTIONS[params.model.attention], params.model, params.train
-    options = resolve_options(function, model.options, params.data.seq_len)
-    engine = function.engine if train.engine == "auto" else train.engine
-    return json.dumps([params.data.model_dump(), model.attention, options, train.model_dump() | {"engine": engine}])
+    function = ATTENTION_FUNCTIONS[params.model.attention]
+    values = {key: _value(params, key) for key in known_keys() if key.startswith(GRID_SECTIONS)}
+    options = resolve_options(function, params.model.options, params.data.seq_len)
+    values |= {f"model.{name}": value for name, value in options.items()}
+    if values["train.engine"] == "auto":
+        values["train.engine"] = function.engine
+    return json.dumps(values)
 
 
 def _value(params: Params, key: str) -> Any:
