@@ -81,7 +81,7 @@ def verify(run: str | None) -> int:
 def restore(run: str, folder: Path) -> int:
     """Make `folder` the state that produced a run, with its outputs from the cache, a remote, or by running."""
     root = project()
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         there = "not empty" if folder.is_dir() else "a file"
         raise RestoreError(f"{folder}: is {there}; allowed: a new or empty folder; nothing was changed")
     state = find(root, run)

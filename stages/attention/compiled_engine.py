@@ -29,7 +29,7 @@ class CompiledEngine:
         self._powers = np.ones(2)
         self._options = params.batch_size, params.learning_rate
         nothing = Examples(np.empty((0, weights.seq_len), np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
-        kind = weights.function, weights.options.get("width")
+        kind = _compiled(weights)
         if kind not in _trained:  # the lock costs as much as a thousand steps: once a process is enough
             call_first(self.train, nothing)
             _trained.add(kind)
@@ -53,13 +53,18 @@ class CompiledEngine:
 def compiled_attention(weights: Weights) -> NDArray[np.float32]:
     """Return the attention (n_contexts, seq_len) of a network whose function has a kernel."""
     attention = np.empty((weights.n_contexts, weights.seq_len), np.float32)
-    kind = weights.function, weights.options.get("width")
+    given = kernel_of(weights), _flat(weights), attention
+    kind = _compiled(weights)
     if kind in _attended:
-        attention_matrix(kernel_of(weights), _flat(weights), attention)
+        attention_matrix(*given)
     else:
-        call_first(attention_matrix, kernel_of(weights), _flat(weights), attention)
+        call_first(attention_matrix, *given)
         _attended.add(kind)
     return attention
+
+
+def _compiled(weights: Weights) -> Compiled:
+    return weights.function, weights.options.get("width")
 
 
 def _flat(weights: Weights) -> NDArray[np.float32]:

@@ -48,8 +48,8 @@ class Group:
     @property
     def name(self) -> str:
         """The values, for people: a function says itself what it is."""
-        named = {key: "" if key == "model.attention" else f"{key.rpartition('.')[2]} " for key in self.values}
-        return ", ".join(named[key] + value for key, value in self.values.items()) or "every seed"
+        parts = (v if key == "model.attention" else f"{key.rpartition('.')[2]} {v}" for key, v in self.values.items())
+        return ", ".join(parts) or "every seed"
 
     @cached_property
     def spread(self) -> dict[str, Floats]:
