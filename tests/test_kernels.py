@@ -218,13 +218,13 @@ LOAD = """
 import sys
 sys.path.insert(0, "stages")
 from attention.compiled_engine import CompiledEngine, compiled_attention
-from attention.compiled_loop import train_steps
+from attention.compiled_loop import train_epochs
 from attention.params import TrainParams
 from attention.weights import draw_weights
 weights = draw_weights(sys.argv[1], 3, 7, 0)
 params = TrainParams(epochs=1, batch_size=1, learning_rate=0.1, shuffle=False, engine="compiled")
 CompiledEngine(weights, params)
-print(sum(train_steps.stats.cache_hits.values()), compiled_attention(weights)[0, 0])
+print(sum(train_epochs.stats.cache_hits.values()), compiled_attention(weights)[0, 0])
 """
 
 

@@ -1,11 +1,12 @@
 """The engine at the speed of the arithmetic: the same training through the kernels."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.compiled_loop import attention_matrix, train_steps
+from attention.compiled_loop import attention_matrix, train_epochs
 from attention.dataset import Examples
 from attention.kernel_cache import call_first
 from attention.kernels import KERNELS, Kernel
@@ -17,7 +18,7 @@ _trained, _attended = set[Compiled](), set[Compiled]()  # what this process has 
 
 
 class CompiledEngine:
-    """All parameters in one flat array, trained by `train_steps`."""
+    """All parameters in one flat array, trained by `train_epochs`."""
 
     rows_at_once = 1 << 62  # whole blocks: a call costs as much as hundreds of steps
 
@@ -36,16 +37,30 @@ class CompiledEngine:
 
     def train(self, examples: Examples) -> float:
         """Take one step a batch, in order; return the sum of the squared errors."""
-        # pyarrow's columns are read-only, a type of their own, for which all would be compiled once more
-        columns = (np.require(column, requirements=("C", "W")) for column in examples)
-        return float(train_steps(self._kernel, self._parameters, *self._means, self._powers, *columns, *self._options))
+        ((error, _),) = self._train(examples, 1)
+        return error
+
+    def epochs(self, examples: Examples, number: int) -> Iterator[tuple[float, Weights]]:
+        """Train on the same examples again and again; yield what `train` and then `weights` would give each time."""
+        return ((error, self._shaped(after)) for error, after in self._train(examples, number))
 
     def weights(self) -> Weights:
         """Return a copy of the weights as they are now."""
-        now, arrays, first = self._parameters.copy(), {}, 0
+        return self._shaped(self._parameters.copy())
+
+    def _train(self, examples: Examples, epochs: int) -> Iterator[tuple[float, NDArray[np.float32]]]:
+        errors, after = np.empty(epochs), np.empty((epochs, self._parameters.size), np.float32)
+        # pyarrow's columns are read-only, a type of their own, for which all would be compiled once more
+        columns = (np.require(column, requirements=("C", "W")) for column in examples)
+        state = self._parameters, *self._means, self._powers
+        train_epochs(self._kernel, *state, *columns, *self._options, errors, after)
+        return zip(errors.tolist(), after, strict=True)
+
+    def _shaped(self, parameters: NDArray[np.float32]) -> Weights:
+        arrays, first = {}, 0
         for name in array_shapes(self._initial):
             array = self._initial.arrays[name]
-            arrays[name] = now[first : first + array.size].reshape(array.shape)
+            arrays[name] = parameters[first : first + array.size].reshape(array.shape)
             first += array.size
         return self._initial.with_arrays(arrays)
 

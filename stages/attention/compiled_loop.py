@@ -41,7 +41,7 @@ def _choose_pull_back(k: Kernel, p: Floats, c: int, a: Floats, da: Floats, g: Fl
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def train_steps(
+def train_epochs(
     k: Kernel,
     p: Floats,
     m: Floats,
@@ -52,8 +52,10 @@ def train_steps(
     targets: Floats,
     batch_size: int,
     learning_rate: float,
-) -> float:
-    """Take one step of Adam a batch, in order; return the sum of the squared errors, each before its own step.
+    errors: NDArray[np.float64],
+    after: Floats,
+) -> None:
+    """Take one step of Adam a batch, in order, for several epochs on the same examples.
 
     Args:
         k: the kernel.
@@ -66,8 +68,28 @@ def train_steps(
         targets: (n,).
         batch_size: how many of them make a step; the last batch may be smaller.
         learning_rate: Adam's.
+        errors: (epochs,), filled with each epoch's sum of the squared errors, each before its own step.
+        after: (epochs, parameters), filled with p after each epoch.
 
     """
+    for epoch in range(errors.size):
+        errors[epoch] = _train_epoch(k, p, m, v, powers, inputs, contexts, targets, batch_size, learning_rate)
+        after[epoch] = p
+
+
+@register_jitable
+def _train_epoch(
+    k: Kernel,
+    p: Floats,
+    m: Floats,
+    v: Floats,
+    powers: NDArray[np.float64],
+    inputs: Floats,
+    contexts: Integers,
+    targets: Floats,
+    batch_size: int,
+    learning_rate: float,
+) -> float:
     n, seq_len = inputs.shape
     bias = p.size - 1
     w = p[bias - seq_len : bias]

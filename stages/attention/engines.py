@@ -3,6 +3,7 @@
 The modules of an engine are imported when it is used: torch takes seconds, Numba half a second.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,9 @@ class Engine(Protocol):
 
     def train(self, examples: Examples) -> float:
         """Take one step a batch, in order; return the sum of the squared errors."""
+
+    def epochs(self, examples: Examples, number: int) -> Iterator[tuple[float, Weights]]:
+        """Train on the same examples again and again; yield what `train` and then `weights` would give each time."""
 
     def weights(self) -> Weights:
         """Return a copy of the weights as they are now."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -215,8 +216,9 @@ def _of_all(shown: Sequence[str], names: Collection[str]) -> str:
 
 def save_figure(path: str | Path, figure: Figure) -> None:
     """Write a PNG without the version and date that matplotlib would add."""
+    canvas: Any = FigureCanvasAgg(figure)  # savefig would lay out and draw everything twice
     with writing(path) as beside:
-        figure.savefig(beside, format="png", metadata={"Software": None})
+        canvas.print_png(beside, metadata={"Software": None})
 
 
 def save_animation(path: str | Path, stills: Sequence[Path], seconds: float = 0.8) -> None:

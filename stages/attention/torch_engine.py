@@ -1,5 +1,7 @@
 """The engine that defines the training: the article's loop in plain torch."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,6 +38,10 @@ class TorchEngine:
             optimizer.step()
             total += loss.item() * len(targets)
         return total
+
+    def epochs(self, examples: Examples, number: int) -> Iterator[tuple[float, Weights]]:
+        """Train on the same examples again and again; yield what `train` and then `weights` would give each time."""
+        return ((self.train(examples), self.weights()) for _ in range(number))
 
     def weights(self) -> Weights:
         """Return a copy of the weights as they are now."""

@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention.dataset import BLOCK_ROWS, Examples, Table
-from attention.engines import attention_of, choose_engine, start_engine
+from attention.engines import Engine, attention_of, choose_engine, start_engine
 from attention.errors import TrainingError
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params import Params, TrainParams
 from attention.registry import resolve_options
 from attention.streams import stream
 from attention.weights import Weights
+
+ROWS_AT_ONCE = 1 << 19  # half a second: nothing interrupts an engine at work
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def train(
     table: Table,
     params: TrainParams,
     seed: int,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int], None] | None = None,
 ) -> Iterator[Epoch]:
     """Train the network and yield one record an epoch.
 
@@ -61,22 +63,16 @@ def train(
         table: the training examples.
         params: epochs, batch_size, learning_rate, shuffle, engine.
         seed: what the shuffling, and the noise of a stochastic function, are derived from.
-        progress: told the number of steps just taken.
+        progress: told the number of steps just taken; where nobody asks, a small table is trained on for many epochs in
+            one go, which lets other threads be.
 
     Raises:
         TrainingError: the error is no longer a finite number.
 
     """
     engine = start_engine(weights, params, seed)
-    for epoch in range(params.epochs):
-        squared_error = 0.0
-        for block in _blocks(table, params, seed, epoch):
-            for first in range(0, len(block.targets), engine.rows_at_once):
-                piece = block.take(slice(first, first + engine.rows_at_once))
-                squared_error += engine.train(piece)
-                progress(-(-len(piece.targets) // params.batch_size))
+    for epoch, (squared_error, now) in enumerate(_epochs(engine, table, params, seed, progress)):
         mse = squared_error / len(table)
-        now = engine.weights()
         if not np.isfinite(mse) or not all(np.isfinite(array).all() for array in now.arrays.values()):
             error = "that of weights that are no numbers" if np.isfinite(mse) else mse
             raise TrainingError(
@@ -86,11 +82,35 @@ def train(
         yield Epoch(epoch, mse, now, attention_of(now))
 
 
+def _epochs(
+    engine: Engine, table: Table, params: TrainParams, seed: int, progress: Callable[[int], None] | None
+) -> Iterator[tuple[float, Weights]]:
+    """Yield the sum of the squared errors of each epoch, and the weights after it."""
+    if not progress and not params.shuffle and len(table) <= _block_rows(params):
+        (whole,) = table.blocks(_block_rows(params))
+        at_once = max(1, ROWS_AT_ONCE // len(table))
+        for first in range(0, params.epochs, at_once):
+            yield from engine.epochs(whole, min(at_once, params.epochs - first))
+        return
+    for epoch in range(params.epochs):
+        squared_error = 0.0
+        for block in _blocks(table, params, seed, epoch):
+            for first in range(0, len(block.targets), engine.rows_at_once):
+                piece = block.take(slice(first, first + engine.rows_at_once))
+                squared_error += engine.train(piece)
+                if progress:
+                    progress(-(-len(piece.targets) // params.batch_size))
+        yield squared_error, engine.weights()
+
+
+def _block_rows(params: TrainParams) -> int:
+    return max(1, BLOCK_ROWS // params.batch_size) * params.batch_size  # so no batch spans two blocks
+
+
 def _blocks(table: Table, params: TrainParams, seed: int, epoch: int) -> Iterator[Examples]:
-    whole_batches = max(1, BLOCK_ROWS // params.batch_size) * params.batch_size  # so no batch spans two blocks
     if not params.shuffle:
-        yield from table.blocks(whole_batches)
+        yield from table.blocks(_block_rows(params))
         return
     order = stream(seed, "shuffle", epoch)
-    for block in table.blocks(whole_batches):
+    for block in table.blocks(_block_rows(params)):
         yield block.take(order.permutation(len(block.targets)))
