@@ -149,7 +149,7 @@ def bias_corrections(
         scales[t] = 1 / np.sqrt(1 - scales[t])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def attention_matrix(k: Kernel, p: Floats, attention: Floats) -> None:
     """Fill the attention (n_contexts, seq_len) from the attention's flat parameters."""
     for c in range(attention.shape[0]):
