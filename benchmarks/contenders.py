@@ -21,7 +21,7 @@ from torch import nn
 from attention.compiled_engine import CompiledEngine
 from attention.dataset import Examples
 from attention.engines import Engine
-from attention.params import TrainParams
+from attention.schema import TrainParams
 from attention.torch_engine import TorchEngine
 from attention.weights import Weights
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LOAD = """
 import time, sys, numpy
 sys.path.insert(0, "stages")
-from attention.params import TrainParams
+from attention.schema import TrainParams
 from attention.weights import draw_weights
 params = TrainParams(epochs=1, batch_size=1, learning_rate=0.1, shuffle=False, engine="compiled")
 weights = draw_weights("embedding", 5, 8, 0)

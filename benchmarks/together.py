@@ -18,7 +18,7 @@ from torch import Tensor
 
 from attention.dataset import Examples
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.params import TrainParams
+from attention.schema import TrainParams
 from attention.streams import stream
 from attention.weights import Weights
 

@@ -24,7 +24,7 @@ from attention.dataset import (
     write_truth,
 )
 from attention.errors import DataError
-from attention.params import DataParams
+from attention.schema import DataParams
 
 TRUTH = np.array([2, 6, 3])
 SEQ_LEN, ROWS = 7, 211

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT, Project
 from ruamel.yaml import YAML
 
-from attention.params import TrainParams, known_keys
+from attention.schema import TrainParams, known_keys
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watching files needs Linux (inotify)")
 

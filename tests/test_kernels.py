@@ -19,7 +19,7 @@ from attention.functions import ATTENTION_FUNCTIONS
 from attention.kernel_arithmetic import exp, tanh
 from attention.kernels import KERNELS
 from attention.model import AttentionNetwork
-from attention.params import TrainParams
+from attention.schema import TrainParams
 from attention.training import Epoch, train
 from attention.weights import Weights, draw_weights
 
@@ -219,7 +219,7 @@ import sys
 sys.path.insert(0, "stages")
 from attention.compiled_engine import CompiledEngine, compiled_attention
 from attention.compiled_loop import train_epochs
-from attention.params import TrainParams
+from attention.schema import TrainParams
 from attention.weights import draw_weights
 weights = draw_weights(sys.argv[1], 3, 7, 0)
 params = TrainParams(epochs=1, batch_size=1, learning_rate=0.1, shuffle=False, engine="compiled")

@@ -11,7 +11,8 @@ from dvc.utils.serialize import parse_yaml  # type: ignore[import-untyped,unused
 from pydantic import ValidationError
 
 from attention.errors import ParamsError
-from attention.params import Params, known_keys, load_params, load_study
+from attention.params import load_params, load_study
+from attention.schema import Params, known_keys
 
 DEFAULT = (ROOT / "params.yaml").read_text()
 TREE: dict[str, Any] = parse_yaml(DEFAULT, "params.yaml")

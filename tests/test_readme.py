@@ -19,7 +19,7 @@ from attention.copies import locked_outputs
 from attention.dataset import md5
 from attention.engines import choose_engine
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.params import known_keys
+from attention.schema import known_keys
 from build import PICTURES, TABLE, with_tables
 
 README = (ROOT / "README.md").read_text()

@@ -5,7 +5,7 @@ import pytest
 
 from attention.dataset import draw_examples
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.params import TrainParams
+from attention.schema import TrainParams
 from attention.torch_engine import TorchEngine
 from attention.weights import draw_weights
 from together import TorchTogether

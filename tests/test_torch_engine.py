@@ -12,7 +12,7 @@ from attention.dataset import BLOCK_ROWS, Examples, ExampleTable, draw_examples,
 from attention.errors import TrainingError
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.model import AttentionNetwork
-from attention.params import TrainParams
+from attention.schema import TrainParams
 from attention.streams import stream
 from attention.training import Epoch, train
 from attention.weights import Weights, draw_weights

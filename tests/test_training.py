@@ -3,7 +3,7 @@ import pytest
 
 from attention import dataset, training
 from attention.dataset import DrawnTable
-from attention.params import TrainParams
+from attention.schema import TrainParams
 from attention.training import Epoch, train
 from attention.weights import draw_weights
 

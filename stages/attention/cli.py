@@ -10,10 +10,12 @@ from pathlib import Path
 from attention.agreement import TORCH, Agreement, compare
 from attention.copies import State, lay_out, present_state, reproduce, share_cache
 from attention.errors import AttentionError, RestoreError
+from attention.garbage import collect_rarely
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends it with one line and status 1."""
+    collect_rarely()
     options = command_line().parse_args()
     try:
         sys.exit(options.call(options))

@@ -10,7 +10,7 @@ from attention.compiled_loop import attention_matrix, train_epochs
 from attention.dataset import Examples
 from attention.kernel_cache import call_first
 from attention.kernels import KERNELS, Kernel
-from attention.params import TrainParams
+from attention.schema import TrainParams
 from attention.weights import Weights, array_shapes
 
 Compiled = tuple[str, float | None]  # what decides the types in a kernel: the function and, with lanes, their number

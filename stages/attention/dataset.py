@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from attention.errors import DataError, show_name, show_value
 from attention.outputs import writing
-from attention.params import DataParams
+from attention.schema import DataParams
 from attention.streams import stream
 
 BLOCK_ROWS = 65_536  # rows drawn, written and read at a time; results do not depend on it

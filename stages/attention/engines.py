@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from attention.dataset import Examples
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.params import TrainParams
+from attention.schema import TrainParams
 from attention.weights import Weights
 
 

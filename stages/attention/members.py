@@ -10,9 +10,10 @@ import numpy as np
 
 from attention.dataset import DrawnTable, Truth, draw_truth
 from attention.errors import TrainingError
-from attention.params import MOST_SEED, Configuration, Params
+from attention.grid import Configuration
 from attention.prediction import network_mse
 from attention.recovery import recovery
+from attention.schema import MOST_SEED, Params
 from attention.training import Epoch, determining, train
 from attention.weights import draw_weights
 

@@ -1,10 +1,8 @@
 """What every stage script shares: how it ends, and how it tells a person what it did.
 
-Imported before the slow libraries, so that an interrupt while they are imported ends in one line too, and so that no
-time is lost in looking for garbage among what they make: it lives until the end. That took half of a stage's time.
+Imported before the slow libraries, so that an interrupt while they are imported ends in one line too.
 """
 
-import gc
 import os
 import signal
 import sys
@@ -14,6 +12,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 from attention.errors import AttentionError
+from attention.garbage import collect_rarely
 
 INTERRUPTED = 130  # the shell's status for Ctrl-C
 _SAID = "interrupted; the same command starts the stage again"
@@ -25,9 +24,6 @@ def run_stage(main: Callable[[], str]) -> None:
     SIGTERM counts as an interrupt, so that what the stage holds open is closed and its run marked.
     """
     started = time.monotonic()
-    gc.freeze()  # what the imports made
-    gc.enable()
-    gc.set_threshold(50_000)  # objects, not 700: what main imports, MLflow's store for one, lives as long
     try:
         summary = main()
     except AttentionError as error:
@@ -44,8 +40,6 @@ def run_stage(main: Callable[[], str]) -> None:
     except KeyboardInterrupt:
         print(_SAID, file=sys.stderr)
         sys.exit(INTERRUPTED)
-    finally:
-        gc.freeze()  # else Python would look through all once more as it ends
     print(f"{summary} ({time.monotonic() - started:.1f} s)")
 
 
@@ -72,6 +66,6 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
         sys.__excepthook__(kind, error, trace)
 
 
-gc.disable()  # until the imports are done
+collect_rarely()
 signal.signal(signal.SIGTERM, _interrupt)
 sys.excepthook = _tell

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attention.grid import Configuration
 from attention.members import Outcome, study_seeds
-from attention.params import Configuration, Params
+from attention.schema import Params
 from attention.streams import stream
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from attention.dataset import Examples
 from attention.model import AttentionNetwork
-from attention.params import TrainParams
+from attention.schema import TrainParams
 from attention.weights import Weights
 
 

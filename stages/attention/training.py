@@ -11,8 +11,8 @@ from attention.dataset import BLOCK_ROWS, Examples, Table
 from attention.engines import Engine, attention_of, choose_engine, start_engine
 from attention.errors import TrainingError
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.params import Params, TrainParams
 from attention.registry import resolve_options
+from attention.schema import Params, TrainParams
 from attention.streams import stream
 from attention.weights import Weights
 

@@ -20,7 +20,8 @@ from mlflow.tracking import MlflowClient
 
 from attention.copies import code_patch, git
 from attention.errors import RestoreError, TrackingError
-from attention.params import PARAMS_FILE, TrackingParams
+from attention.params import PARAMS_FILE
+from attention.schema import TrackingParams
 from attention.tracking.store import open_store, without_secrets
 
 PROCESS = "attention.process"  # a tag: who writes the run

@@ -15,7 +15,7 @@ from mlflow.entities import Run as MlflowRun
 
 from attention.dataset import ExampleTable, md5
 from attention.naming import parse_value, run_name
-from attention.params import TrackingParams
+from attention.schema import TrackingParams
 from attention.tracking.recorder import PROCESS, REQUEST_METRICS, Recorder, is_dead, soft, this_process
 from attention.tracking.store import NOTE
 from attention.weights import Weights

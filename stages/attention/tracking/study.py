@@ -15,7 +15,8 @@ import numpy as np
 from mlflow.entities import Metric, Param
 
 from attention.dataset import md5
-from attention.params import Params, load_study
+from attention.params import load_study
+from attention.schema import Params
 from attention.study import MEASURES, SPREAD, Group, group, read_outcomes, summary_columns, value_text
 from attention.tracking.recorder import PROCESS, REQUEST_METRICS, Recorder, soft, this_process
 from attention.tracking.store import open_store
