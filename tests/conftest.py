@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "60"  # of the tests' own questions to servers, on a machine that is busy
+
 ROOT = Path(__file__).parents[1]
 OUTPUTS = len(locked_outputs((ROOT / "dvc.lock").read_text()))
 
@@ -48,7 +50,8 @@ def clean_environment(**more: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "GIT_", "PYTHON", "PYTEST_"))}
     identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return kept | identity | {"PATH": path, "PYTHONWARNINGS": "default", "DVC_NO_ANALYTICS": "1"} | more
+    quiet = {"DVC_NO_ANALYTICS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # three processes of a server less
+    return kept | identity | {"PATH": path, "PYTHONWARNINGS": "default"} | quiet | more
 
 
 def copy_of_project(folder: Path) -> Path:

@@ -42,6 +42,17 @@ def alone(prepared: Project) -> dict[str, bytes]:
     return study(project, backend="threading", workers=1)
 
 
+@pytest.fixture(scope="module")
+def slow(prepared: Project) -> tuple[Project, dict[str, bytes]]:
+    """A project whose trainings take long enough to be disturbed, without its study, and what that would write."""
+    project = prepared.copy(prepared.root.parent / "slow")
+    project.set_params(SLOW)
+    wanted = study(project, backend="threading", workers=2)
+    for name in wanted:
+        (project.root / name).unlink()
+    return project, wanted
+
+
 @pytest.fixture(scope="module", params=CLUSTERS)
 def cluster(
     request: pytest.FixtureRequest, prepared: Project, tmp_path_factory: pytest.TempPathFactory
@@ -123,13 +134,11 @@ def test_a_cluster_of_this_machine_alone_is_started_where_no_address_is_given(
 
 
 @pytest.mark.parametrize("backend", CLUSTERS)
-def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(backend: str, prepared: Project, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
+    backend: str, slow: tuple[Project, dict[str, bytes]], tmp_path: Path
+) -> None:
     need(PACKAGES[backend], f"pip install -e '.[{backend}]'")
-    project = prepared.copy(tmp_path / "project")
-    project.set_params(SLOW)
-    wanted = study(project, backend="loky", workers=2)
-    for name in wanted:
-        (project.root / name).unlink()
+    project, wanted = slow[0].copy(tmp_path / "project"), slow[1]
     (tmp_path / "said").mkdir()
     cache = tmp_path / "cache"
     with CLUSTERS[backend](project.root / "stages", tmp_path / "said") as there:
@@ -168,13 +177,11 @@ def wait_for(happened: Any, running: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
-def test_a_worker_process_that_is_killed_is_replaced(prepared: Project, tmp_path: Path) -> None:
+def test_a_worker_process_that_is_killed_is_replaced(slow: tuple[Project, dict[str, bytes]], tmp_path: Path) -> None:
     """loky's workers, on this machine."""
     import psutil
 
-    project = prepared.copy(tmp_path / "project")
-    project.set_params(SLOW)
-    wanted = study(project, backend="threading", workers=2)
+    project, wanted = slow[0].copy(tmp_path / "project"), slow[1]
     project.set_params(settings(backend="loky", workers=2))
     cache = tmp_path / "cache"
     running = subprocess.Popen(
