@@ -1,14 +1,18 @@
 """Copies of the project with small parameters; one that has run is shared by all who only look at it."""
 
+import atexit
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,15 +74,49 @@ def copy_of_project(folder: Path) -> Path:
     return folder
 
 
+@cache
+def warm_commands() -> Path:
+    """Start the warm Python of this process, and return the folder of the `python` and `dvc` that go through it."""
+    folder = Path(tempfile.mkdtemp(prefix="warm"))
+    for name in ("python", "dvc"):
+        command = folder / name
+        command.write_text(f"#!{sys.executable} -IS\n{Path(__file__).with_name('warm_client.py').read_text()}")
+        command.chmod(0o755)
+    quiet = {"PYTHONWARNINGS": "ignore", "MLFLOW_CONFIGURE_LOGGING": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests/warm_python.py"), str(folder / "socket")], env=clean_environment(**quiet)
+    )
+
+    def end() -> None:
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder)
+
+    atexit.register(end)
+    while not (folder / "socket").exists():
+        assert server.poll() is None, "tests/warm_python.py has ended"
+        time.sleep(0.05)
+    return folder
+
+
 @dataclass(frozen=True)
 class Project:
-    """A working copy that a test may do anything to."""
+    """A working copy that a test may do anything to.
+
+    Attributes:
+        root: its folder.
+        warm: whether its commands find the slow libraries imported.
+
+    """
 
     root: Path
+    warm: bool = True
 
     def attempt(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the project's root, as a user would, and capture what it prints."""
         env = clean_environment(**environment)
+        if self.warm:
+            env["PATH"] = f"{warm_commands()}{os.pathsep}{env['PATH']}"
         return subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True, check=False, timeout=300)
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,7 @@
 """What a stage prints: one summary, and of a training its epochs; nothing of the libraries, no colours in a pipe."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from conftest import Project
@@ -11,7 +12,7 @@ from attention.progress import MOST_LINES, Progress
 @pytest.fixture(scope="module")
 def said(finished_project: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What each stage says where there is no MLflow store yet, with every warning switched on."""
-    project = finished_project.copy(tmp_path_factory.mktemp("messages") / "project")
+    project = replace(finished_project.copy(tmp_path_factory.mktemp("messages") / "project"), warm=False)
     found = {}
     for stage in ("generate", "train", "evaluate", "plot"):
         done = project.run("python", f"stages/{stage}.py", PYTHONWARNINGS="default")

@@ -39,7 +39,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, finished_project: Project) -
     finished_project.run("git", "clone", "--quiet", str(finished_project.root), str(folder))
     (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
     os.utime(folder / "requirements.lock", (0, 0))  # else make would install it, for minutes
-    return Project(folder)
+    return Project(folder, warm=False)
 
 
 def test_the_readme_has_the_commands_that_a_newcomer_needs() -> None:

@@ -1,0 +1,143 @@
+"""A Python that has imported the slow libraries, and becomes a fresh one in a folder for each command that it is sent.
+
+    python warm_python.py SOCKET
+
+MLflow, torch and DVC take seconds to import, and the tests start hundreds of processes. Here each is a fork: a process
+of its own, with its own folder, environment and files, that imports the project's own code anew. `warm_client.py`
+stands for `python` and `dvc` on the path of a test, and sends what it is given here.
+"""
+
+import atexit
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import threading
+import warnings
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+LIBRARIES = (
+    "dvc.cli",
+    "dvc.commands.experiments.run",
+    "dvc.repo.reproduce",
+    "joblib",
+    "matplotlib.backends.backend_agg",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "numba.core.caching",
+    "pandas",
+    "PIL.Image",
+    "psutil",
+    "pyarrow.parquet",
+    "pydantic",
+    "ruamel.yaml",
+    "safetensors.numpy",
+    "torch",
+    "tqdm",
+)
+
+
+def serve(address: str) -> None:
+    """Fork for every request, and tell its sender how the fork ended; end with the process that started this one."""
+    parent = os.getppid()
+    for name in LIBRARIES:
+        import_module(name)
+    gc.collect()
+    gc.freeze()  # what is not looked at need not be copied
+    server, (woken, wake) = socket.socket(socket.AF_UNIX), socket.socketpair()
+    server.bind(address)
+    server.listen()
+    wake.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake.fileno())
+    waiting: dict[int, socket.socket] = {}  # by the number of the process that is at work for it
+    while os.getppid() == parent:
+        readable, _, _ = select.select([server, woken, *waiting.values()], [], [], 1)
+        if woken in readable:
+            woken.recv(4096)
+            _tell_who_has_ended(waiting)
+        if server in readable:
+            client, _ = server.accept()
+            request, files = _receive(client)
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for each in (server, woken, wake, client, *waiting.values()):
+                    each.close()
+                _work(request, files)
+            for file in files:
+                os.close(file)
+            waiting[pid] = client
+        for pid, client in waiting.items():
+            if client in readable:  # it says nothing more: its process was killed
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _receive(client: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    size, files, _, _ = socket.recv_fds(client, 8, 3)
+    with client.makefile("rb") as stream:
+        return json.loads(stream.read(int.from_bytes(size))), list(files)
+
+
+def _tell_who_has_ended(waiting: dict[int, socket.socket]) -> None:
+    while waiting:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        client = waiting.pop(pid)
+        with suppress(OSError):
+            client.send(str(os.waitstatus_to_exitcode(status)).encode())
+        client.close()
+
+
+def _work(request: dict[str, Any], files: list[int]) -> None:
+    """Be the process that was asked for, to its end."""
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    status = 1
+    try:
+        _run(request)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # Python would take a second to clear all that was imported
+
+
+def _run(request: dict[str, Any]) -> None:
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    if os.environ.get("PYTHONWARNINGS") == "default":
+        warnings.simplefilter("default")
+    first, *arguments = request["command"]
+    path = list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    if first == "-m":
+        sys.argv = arguments
+        sys.path[:1] = [request["folder"], *path]
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = [first, *arguments]
+        sys.path[:1] = [os.path.dirname(os.path.abspath(first)), *path]  # noqa: PTH100, PTH120 - as Python does it
+        runpy.run_path(first, run_name="__main__")
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
