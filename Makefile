@@ -56,6 +56,7 @@ lock: ## Choose new versions: pyproject.toml -> requirements.lock
 	@rm -rf .venv && $(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet torch==2.13.0 $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*(f"\"{d}\"" for d in p["dependencies"] + p["optional-dependencies"]["dev"]))')
 	@$(BIN)/pip freeze --quiet | sed 's/+cpu$$//' > requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch .venv/.installed
 
 clean: ## Remove what the commands build, but not the results

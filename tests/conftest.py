@@ -48,6 +48,14 @@ SMALL: Mapping[str, Any] = {
     "study.grid": {"model.attention": ["embedding", "softmax"]},
 }
 
+# Begun first, so that no worker is left with one of them when the others have done all the rest.
+LONGEST = ("test_readme", "test_compute", "test_cli", "test_browser", "test_bad_input", "test_agreement")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest modules first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
 
 def clean_environment(**more: str) -> dict[str, str]:
     """Return the environment without what would steer DVC, MLflow or git, and with our Python first on the path."""

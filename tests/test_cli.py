@@ -275,11 +275,25 @@ def test_a_state_that_is_not_there_is_told_in_one_line(project: Project, tmp_pat
         assert (done.returncode, done.stderr) == (1, f"{message}\n")
         assert not (tmp_path / "new").exists()
 
+    params = (project.root / "params.yaml").read_text()
+    (project.root / "params.yaml").write_text(params.replace("epochs: 2", "epochs: 3"))
+    done = attention(project, "verify")
+    (project.root / "params.yaml").write_text(params)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"{project.root}: dvc.lock is not of this params.yaml: train ran with other values; `dvc repro` makes the "
+        "results of these, `git checkout params.yaml dvc.lock` returns to the committed ones\n",
+    )
+
     shutil.rmtree(project.root / ".git")
     done = attention(project, "verify")
     assert done.returncode == 1
     assert done.stderr.startswith(f"{project.root}: `git rev-parse HEAD …` failed: ")
     assert done.stderr.endswith("; is this a git repository with a commit?\n")
+    ill = attention(project, "doctor")
+    assert ill.returncode == 1
+    assert "WRONG  cache" in ill.stdout
+    assert "`dvc data status` failed (" in ill.stdout
 
 
 def test_code_that_does_not_run_is_told_with_the_folder_that_has_it(project: Project) -> None:

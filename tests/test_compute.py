@@ -15,7 +15,7 @@ from clusters import CLUSTERS, Cluster, need
 from conftest import Project, clean_environment
 from faulty_servers import closed_port, end_group, silent_server
 
-import attention.kernels  # noqa: F401 - tells Numba where its cache is
+import attention.compiled_loop  # noqa: F401 - tells Numba where its cache is
 from attention.compute import CHUNK_SECONDS, Report, _Chunks
 from attention.members import Member, Outcome
 from attention.params import load_params

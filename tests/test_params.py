@@ -100,6 +100,12 @@ def test_params_cannot_be_changed_after_they_were_checked(load: Load) -> None:
         params.train.epochs = 0
 
 
+EXPERIMENT = (
+    "allowed: the name of an MLflow experiment: 1 to 200 characters, without / and \\, that begins with neither a dot "
+    "nor a blank"
+)
+
+
 @pytest.mark.parametrize(
     ("leaf", "value"),
     [
@@ -199,9 +205,12 @@ def test_a_learning_rate_may_be_spelled_in_any_way_of_yaml_1_2(load: Load, value
             "compute.address: got '127.0.0.1:8786'; allowed with threading, which uses this machine: null; "
             "or set compute.backend to one of: dask, ray",
         ),
-        ("experiment", '""', "tracking.experiment: got ''; allowed: the name of an MLflow experiment"),
-        ("experiment", '"  "', "tracking.experiment: got '  '; allowed: the name of an MLflow experiment"),
-        ("experiment", "3", "tracking.experiment: got 3; allowed: the name of an MLflow experiment"),
+        ("experiment", '""', f"tracking.experiment: got ''; {EXPERIMENT}"),
+        ("experiment", '"  "', f"tracking.experiment: got '  '; {EXPERIMENT}"),
+        ("experiment", "3", f"tracking.experiment: got 3; {EXPERIMENT}"),
+        ("experiment", '".."', f"tracking.experiment: got '..'; {EXPERIMENT}"),
+        ("experiment", "../../up", f"tracking.experiment: got '../../up'; {EXPERIMENT}"),
+        ("experiment", "a/b", f"tracking.experiment: got 'a/b'; {EXPERIMENT}"),
     ],
 )
 def test_a_bad_value_is_refused_in_one_line(load: Load, leaf: str, value: str, message: str) -> None:

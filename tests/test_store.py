@@ -1,6 +1,7 @@
 """Where runs are recorded, and that those who start together on no store all get in."""
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,19 @@ def test_another_mlflow_than_the_locked_one_makes_its_own_store(project: Project
     project.stage("generate", "train")
     (run,) = recorded_runs(open_store(f"sqlite:///{project.root}/mlflow.db"))
     assert run.info.status == "FINISHED"
+
+
+def test_a_user_whose_number_has_no_name_is_called_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under any number."""
+    import pwd
+
+    from attention.tracking.recorder import common_tags
+
+    def nobody(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert common_tags()["mlflow.user"] == pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert common_tags()["mlflow.user"] == str(os.getuid())

@@ -14,6 +14,8 @@ UNDERSTOOD = {
     "PYTHONWARNINGS",
 }  # the project's own code, or the warm Python, reads them
 
+MODULES = ["-m", "dvc"], ["-m", "attention.cli"]
+
 
 def main() -> None:
     """End as the command ends."""
@@ -21,11 +23,20 @@ def main() -> None:
     real = Path(sys.executable).parent / name
     command = [str(real), *arguments] if name == "dvc" else arguments
     strange = [name for name in os.environ if name.startswith(READ_WHEN_IMPORTED) and name not in UNDERSTOOD]
-    if strange or not (name == "dvc" or arguments[0].startswith("stages/") or arguments[:2] == ["-m", "attention.cli"]):
+    known = (
+        name == "dvc" or arguments[0].startswith("stages/") or arguments[:2] in (["-m", "dvc"], ["-m", "attention.cli"])
+    )
+    if strange or not known:
         os.execv(real, [str(real), *arguments])  # noqa: S606
+    here = Path(__file__).parent
     with socket.socket(socket.AF_UNIX) as server:
-        server.connect(str(Path(__file__).with_name("socket")))
-        request = {"command": command, "folder": os.getcwd(), "environment": dict(os.environ)}  # noqa: PTH109
+        server.connect(str(here / "socket"))
+        request = {
+            "executable": str(here / "python"),  # for what the command itself starts
+            "command": command,
+            "folder": os.getcwd(),  # noqa: PTH109
+            "environment": dict(os.environ),
+        }
         data = json.dumps(request).encode()
         socket.send_fds(server, [len(data).to_bytes(8)], [0, 1, 2])
         server.sendall(data)

@@ -122,6 +122,7 @@ def _work(request: dict[str, Any], files: list[int]) -> None:
 
 
 def _run(request: dict[str, Any]) -> None:
+    sys.executable = request["executable"]
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])

@@ -72,24 +72,6 @@ def train_epochs(
         after: (epochs, parameters), filled with p after each epoch.
 
     """
-    for epoch in range(errors.size):
-        errors[epoch] = _train_epoch(k, p, m, v, powers, inputs, contexts, targets, batch_size, learning_rate)
-        after[epoch] = p
-
-
-@register_jitable
-def _train_epoch(
-    k: Kernel,
-    p: Floats,
-    m: Floats,
-    v: Floats,
-    powers: NDArray[np.float64],
-    inputs: Floats,
-    contexts: Integers,
-    targets: Floats,
-    batch_size: int,
-    learning_rate: float,
-) -> float:
     n, seq_len = inputs.shape
     bias = p.size - 1
     w = p[bias - seq_len : bias]
@@ -98,35 +80,38 @@ def _train_epoch(
     a = np.empty(seq_len, _f32)
     da = np.empty(seq_len, _f32)
     rates, scales = np.empty(STEPS_AHEAD), np.empty(STEPS_AHEAD)
-    known, used = 0, 0
-    total = 0.0
-    for first in range(0, n, batch_size):
-        last = min(first + batch_size, n)
-        for i in range(first, last):
-            x = inputs[i]
-            attend(k, p, contexts[i], a)
-            output = p[bias]
-            for j in range(seq_len):
-                output += x[j] * a[j] * w[j]
-            error = output - targets[i]
-            total += float(error) * float(error)
-            slope = _f32(2) * error / _f32(last - first)
-            for j in range(seq_len):
-                da[j] = slope * x[j] * w[j]
-                gw[j] += slope * x[j] * a[j]
-            g[bias] += slope
-            pull_back(k, p, contexts[i], a, da, g)
-        if used == known:
-            known, used = min(STEPS_AHEAD, -(-(n - first) // batch_size)), 0
-            bias_corrections(powers, learning_rate, rates[:known], scales[:known])
-        rate, scale = _f32(rates[used]), _f32(scales[used])
-        used += 1
-        for q in range(p.size):
-            m[q] += (g[q] - m[q]) * _f32(1 - 0.9)
-            v[q] = v[q] * _f32(0.999) + g[q] * g[q] * _f32(1 - 0.999)
-            p[q] -= rate * m[q] / (np.sqrt(v[q]) * scale + _f32(1e-8))
-            g[q] = _f32(0)
-    return total
+    for epoch in range(errors.size):
+        known, used = 0, 0
+        total = 0.0
+        for first in range(0, n, batch_size):
+            last = min(first + batch_size, n)
+            for i in range(first, last):
+                x = inputs[i]
+                attend(k, p, contexts[i], a)
+                output = p[bias]
+                for j in range(seq_len):
+                    output += x[j] * a[j] * w[j]
+                error = output - targets[i]
+                total += float(error) * float(error)
+                slope = _f32(2) * error / _f32(last - first)
+                for j in range(seq_len):
+                    da[j] = slope * x[j] * w[j]
+                    gw[j] += slope * x[j] * a[j]
+                g[bias] += slope
+                pull_back(k, p, contexts[i], a, da, g)
+            if used == known:
+                known, used = min(STEPS_AHEAD, -(-(n - first) // batch_size)), 0
+                bias_corrections(powers, learning_rate, rates[:known], scales[:known])
+            rate, scale = _f32(rates[used]), _f32(scales[used])
+            used += 1
+            for q in range(p.size):
+                m[q] += (g[q] - m[q]) * _f32(1 - 0.9)
+                v[q] = v[q] * _f32(0.999) + g[q] * g[q] * _f32(1 - 0.999)
+                p[q] -= rate * m[q] / (np.sqrt(v[q]) * scale + _f32(1e-8))
+                g[q] = _f32(0)
+        errors[epoch] = total
+        for q in range(p.size):  # Numba compiles this in seconds less than a whole row at once
+            after[epoch, q] = p[q]
 
 
 @register_jitable
@@ -149,6 +134,7 @@ def bias_corrections(
         scales[t] = 1 / np.sqrt(1 - scales[t])
 
 
+# Not without the GIL: to take it again, among a study's threads, costs more than all of this.
 @njit(cache=True, error_model="numpy")
 def attention_matrix(k: Kernel, p: Floats, attention: Floats) -> None:
     """Fill the attention (n_contexts, seq_len) from the attention's flat parameters."""

@@ -69,7 +69,13 @@ def present_state(root: Path) -> State:
         params, lock = (root / "params.yaml").read_bytes(), (root / "dvc.lock").read_text()
     except OSError as error:
         raise RestoreError(f"{error.filename}: cannot be read ({error.strerror}); `dvc repro` makes results") from error
-    return State("the working tree", commit, code_patch(root), params, locked_outputs(lock))
+    outputs = locked_outputs(lock)
+    if stale := stale_stages(lock, params.decode()):
+        raise RestoreError(
+            f"{root}: dvc.lock is not of this params.yaml: {', '.join(stale)} ran with other values; "
+            "`dvc repro` makes the results of these, `git checkout params.yaml dvc.lock` returns to the committed ones"
+        )
+    return State("the working tree", commit, code_patch(root), params, outputs)
 
 
 def experiment_state(root: Path, name: str) -> State | None:

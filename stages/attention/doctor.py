@@ -65,9 +65,16 @@ def _dvc(root: Path) -> Iterator[Finding]:
         "up to date" if not status.returncode else "not those of this code",
         "`dvc repro`",
     )
-    lost = json.loads(_run(root, "data", "status", "--json").stdout or "{}").get("not_in_cache", [])
-    seen = f"lacks {', '.join(lost[:3])}" if lost else "has every output"
-    yield Finding("cache", not lost, seen, "`dvc pull`, or `dvc repro`")
+    data = _run(root, "data", "status", "--json")
+    if data.returncode:
+        reason = data.stderr.strip().rpartition("\n")[2] or "no reason given"
+        yield Finding(
+            "cache", False, f"`dvc data status` failed ({reason})", "mend that; the project is a git repository"
+        )
+    else:
+        lost = json.loads(data.stdout or "{}").get("not_in_cache", [])
+        seen = f"lacks {', '.join(lost[:3])}" if lost else "has every output"
+        yield Finding("cache", not lost, seen, "`dvc pull`, or `dvc repro`")
     remotes = _remotes(root)
     if not remotes:
         yield Finding("remote", True, "none configured; results live in this copy alone (`dvc remote add` names one)")

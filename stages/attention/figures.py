@@ -30,7 +30,7 @@ def attention_figure(truth: Floats, normalized: Floats, effective: Floats) -> Fi
     contexts, positions = truth.shape
     if contexts > MAPPED_PANELS:
         return attention_maps(truth, normalized, effective)
-    figure = Figure(figsize=(min(16, 4 + 0.7 * positions), 1.2 + 0.9 * contexts))
+    figure = Figure(figsize=(min(16, max(7, 4 + 0.7 * positions)), 1.2 + 0.9 * contexts))  # the legend is as wide as 7
     panels = figure.subplots(contexts, sharex=True, sharey=True, squeeze=False)[:, 0]
     where = np.arange(positions)
     for context, panel in enumerate(panels):
@@ -58,7 +58,7 @@ def attention_maps(truth: Floats, normalized: Floats, effective: Floats) -> Figu
         panel.set_title(title)
         panel.set_xlabel("position")
         for axis in (panel.xaxis, panel.yaxis):
-            axis.set_major_locator(MaxNLocator(12, integer=True))
+            axis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
     panels[0].set_ylabel("context")
     figure.colorbar(image, ax=panels, shrink=0.8)
     return figure
@@ -115,14 +115,14 @@ def growth_figure(attention: Floats, truth: Floats) -> Figure:
 def epoch_figure(epoch: int, normalized: Floats, truth: Floats) -> Figure:
     """Draw normalized attention (n_contexts, seq_len) after one epoch as a map; a ring marks each true position."""
     contexts, positions = normalized.shape
-    figure = Figure(figsize=(min(12, 2.5 + 0.5 * positions), min(12, 1.5 + 0.5 * contexts)))
+    figure = Figure(figsize=(min(12, max(5, 2.5 + 0.5 * positions)), min(12, max(2.5, 1.5 + 0.5 * contexts))))
     panel = figure.subplots()
     image = panel.imshow(normalized, vmin=0, vmax=1)
     rows, columns = np.nonzero(truth)
     panel.scatter(columns, rows, s=60, facecolors="none", edgecolors="white", linewidths=1.5)
     panel.set(title=f"after epoch {epoch}: |a|, normalized; rings: truth", xlabel="position", ylabel="context")
     for axis in (panel.xaxis, panel.yaxis):
-        axis.set_major_locator(MaxNLocator(12, integer=True))
+        axis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
     figure.colorbar(image, ax=panel)
     return figure
 
@@ -139,7 +139,7 @@ def curves_figure(
 
     """
     shown = list(mse)[:CURVE_PANELS]
-    columns = min(5, len(shown))
+    columns = next((number for number in (5, 4, 3) if len(shown) % number == 0), min(5, len(shown)))  # whole rows
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(2.5 + 2.8 * columns, 1.4 + 2.6 * rows))
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
@@ -191,8 +191,8 @@ def recovery_figure(spread: Mapping[str, Mapping[str, Floats]]) -> Figure:
             median, q1, q3, low, high = numbers
             shift, color, mark = {"normalized": (-0.14, RAW, "s"), "effective": (0.14, EFFECTIVE, "o")}[measure]
             panel.plot([q1, q3], [row + shift] * 2, color=color, linewidth=1)
-            panel.plot([low, high], [row + shift] * 2, color=color, linewidth=4, alpha=0.5, solid_capstyle="butt")
-            panel.plot(median, row + shift, mark, color=color, markersize=6, label=measure)
+            panel.plot([low, high], [row + shift] * 2, color=color, linewidth=7, alpha=0.4, solid_capstyle="butt")
+            panel.plot(median, row + shift, mark, color=color, markersize=3.5, label=measure)
     panel.set_yticks(range(len(shown)), shown)
     panel.set_ylim(len(shown) - 0.5, -0.5)
     panel.set_xlim(-0.02, 1.02)

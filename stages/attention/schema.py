@@ -119,7 +119,15 @@ class ComputeParams(_Section):
 class TrackingParams(_Section):
     """Where MLflow shows the runs; no result depends on it."""
 
-    experiment: Annotated[str, Field(pattern=r"\S", description="the name of an MLflow experiment")]
+    experiment: Annotated[
+        str,
+        # a folder of this name holds its artifacts
+        Field(
+            pattern=r"^[^\s./\\][^/\\\n]{0,199}$",
+            description="the name of an MLflow experiment: 1 to 200 characters, "
+            "without / and \\, that begins with neither a dot nor a blank",
+        ),
+    ]
     required: Annotated[bool, Field(description="true or false")]
 
 

@@ -155,7 +155,7 @@ def common_tags() -> dict[str, str]:
     """Return who makes the run, where, of which code, with which packages."""
     tags = {
         PROCESS: this_process(),
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": _user(),
         "mlflow.source.name": f"stages/{Path(sys.argv[0]).name}",
         "mlflow.source.type": "LOCAL",
         "python": platform.python_version(),
@@ -167,6 +167,13 @@ def common_tags() -> dict[str, str]:
         tags["mlflow.source.git.commit"] = git(Path(), "rev-parse", "HEAD")
         tags["git.dirty"] = json.dumps(bool(code_patch(Path())))
     return tags
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that nobody has
+        return str(os.getuid())
 
 
 def this_process() -> str:

@@ -48,7 +48,7 @@ def find_state(root: Path, name: str) -> State:
     known = [repr(other) for other in (*experiments(root), *(str(run.info.run_name) for run in runs))]
     raise RestoreError(
         f"{name}: neither a DVC experiment nor an MLflow run by id or name; "
-        f"known: {', '.join(dict.fromkeys(known[:10])) or 'none'}; `dvc exp show` and `make ui` list them"
+        f"known: {', '.join(dict.fromkeys(known[:10])) or 'none'}; `attention runs` lists them"
     )
 
 
@@ -56,7 +56,11 @@ def _with_new_files(root: Path, state: State) -> State:
     """DVC leaves files that git does not know out of an experiment; its MLflow run, where there is one, has them."""
     with chdir(root), suppress(AttentionError), _asking():
         client, experiment_id = open_store(load_params().tracking.experiment)
-        for run in client.search_runs([experiment_id], f"tags.`dvc.exp_name` = '{state.name}'"):
+        for run in client.search_runs([experiment_id], order_by=["attributes.start_time DESC"]):
+            if (
+                run.data.tags.get("dvc.exp_name") != state.name
+            ):  # not asked of MLflow: a name may have quotes of any kind
+                continue
             shown = _run_state(client, run)
             if shown.outputs.get(MODEL) == state.outputs[MODEL]:  # else another experiment of the same name
                 patch = patch_onto(root, shown.commit, shown.patch, state.commit)
