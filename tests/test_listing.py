@@ -166,6 +166,7 @@ def test_without_a_store_dvc_s_half_is_listed(project: Project) -> None:
             "--filter: got 'effective>=high'; allowed for effective: a number after >=, as in 'effective>=1e-4'\n",
         ),
         (["--filter", "what<3"], "--filter: got 'what<3'; allowed for what: = and !=\n"),
+        (["--descending"], "--descending: got no field to sort by; name one: --sort mse --descending\n"),
     ],
 )
 def test_what_is_no_field_is_refused_with_what_there_is(project: Project, arguments: list[str], told: str) -> None:

@@ -132,7 +132,7 @@ def runs(options: argparse.Namespace) -> int:
     from attention.recorded import recorded_runs
 
     root = project()
-    select([], options.filter, options.sort, descending=False)  # a mistake is told before MLflow is asked
+    select([], options.filter, options.sort, descending=options.descending)  # a mistake is told before MLflow is asked
     everything = list_trainings(root, recorded_runs(root))
     trainings = select(everything, options.filter, options.sort, descending=options.descending)
     if options.csv or options.json:

@@ -91,12 +91,14 @@ def select(
     """Return those that meet all conditions ("mse<1e-4", "attention=softmax"), sorted by a field; without it, last.
 
     Raises:
-        SelectionError: a condition is none, or names a field that there is not.
+        SelectionError: a condition is none, or names a field that there is not; an order without a field.
 
     """
     for condition in conditions:
         trainings = _meeting(trainings, condition)
     if sort is None:
+        if descending:
+            raise SelectionError("--descending: got no field to sort by; name one: --sort mse --descending")
         return list(trainings)
     field = _field("--sort", sort)
     having = [one for one in trainings if one.fields()[field] is not None]
