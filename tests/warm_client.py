@@ -8,13 +8,9 @@ import sys
 from pathlib import Path
 
 READ_WHEN_IMPORTED = ("ATEN", "LD_", "MKL", "MPL", "NPY", "NUMBA", "OMP", "OPENBLAS", "PYTHON")
-UNDERSTOOD = {
-    "NUMBA_CACHE_DIR",
-    "PYTHONPATH",
-    "PYTHONWARNINGS",
-}  # the project's own code, or the warm Python, reads them
-
-MODULES = ["-m", "dvc"], ["-m", "attention.cli"]
+# Of these, what the warm Python sets up itself, or the project's own code reads.
+UNDERSTOOD = {"NUMBA_CACHE_DIR", "PYTHONPATH", "PYTHONWARNINGS"}
+MODULES = (["-m", "dvc"], ["-m", "attention.cli"])
 
 
 def main() -> None:
@@ -23,9 +19,7 @@ def main() -> None:
     real = Path(sys.executable).parent / name
     command = [str(real), *arguments] if name == "dvc" else arguments
     strange = [name for name in os.environ if name.startswith(READ_WHEN_IMPORTED) and name not in UNDERSTOOD]
-    known = (
-        name == "dvc" or arguments[0].startswith("stages/") or arguments[:2] in (["-m", "dvc"], ["-m", "attention.cli"])
-    )
+    known = name == "dvc" or arguments[:2] in MODULES or "".join(arguments[:1]).startswith("stages/")
     if strange or not known:
         os.execv(real, [str(real), *arguments])  # noqa: S606
     here = Path(__file__).parent
