@@ -1,4 +1,4 @@
-"""Python's search for garbage, which took half of a stage's time: libraries make objects that live until the end."""
+"""Python's search for garbage, mostly in vain: what the libraries make as they are imported lives until the end."""
 
 import atexit
 import gc

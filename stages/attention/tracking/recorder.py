@@ -74,10 +74,14 @@ class Recorder:
 
     def create(self, name: str, tags: Mapping[str, str]) -> None:
         """Create the run, with what made it: parameters, commit, and the changes on top of that."""
-        run = self._client.create_run(self._experiment_id, tags={**tags, **common_tags()}, run_name=name)
+        made_by, patch = common_tags(), None
+        with suppress(RestoreError, OSError):  # no git, or no commit: an exported copy trains all the same
+            commit, patch = git(Path(), "rev-parse", "HEAD"), code_patch(Path())
+            made_by |= {"mlflow.source.git.commit": commit, "git.dirty": json.dumps(bool(patch))}
+        run = self._client.create_run(self._experiment_id, tags={**tags, **made_by}, run_name=name)
         self._id, self._name = run.info.run_id, str(run.info.run_name)
-        if "mlflow.source.git.commit" in run.data.tags:
-            self._log_state()
+        if patch is not None:
+            self._log_state(patch)
 
     @soft
     def mark_dead_runs(self) -> None:
@@ -136,12 +140,12 @@ class Recorder:
     def _connect(self, experiment: str) -> None:
         self._client, self._experiment_id = open_store(experiment)
 
-    def _log_state(self) -> None:
+    def _log_state(self, patch: bytes) -> None:
         """Keep what the commit does not say of the state that this run is made in."""
         with tempfile.TemporaryDirectory() as folder:
-            patch = Path(folder, Path(CODE_PATCH).name)
-            patch.write_bytes(code_patch(Path()))
-            for path in (Path(PARAMS_FILE), patch):
+            file = Path(folder, Path(CODE_PATCH).name)
+            file.write_bytes(patch)
+            for path in (Path(PARAMS_FILE), file):
                 self._client.log_artifact(self._id, str(path), Path(CODE_PATCH).parent.name)
 
     def _first(self, thing: str) -> bool:
@@ -152,7 +156,7 @@ class Recorder:
 
 
 def common_tags() -> dict[str, str]:
-    """Return who makes the run, where, of which code, with which packages."""
+    """Return who makes the run, where, with which packages."""
     tags = {
         PROCESS: this_process(),
         "mlflow.user": _user(),
@@ -162,11 +166,7 @@ def common_tags() -> dict[str, str]:
     }
     tags |= {package: importlib.metadata.version(package) for package in ("torch", "numba", "numpy", "mlflow", "dvc")}
     variables = {"dvc.exp_name": "DVC_EXP_NAME", "dvc.baseline_rev": "DVC_EXP_BASELINE_REV", "dvc.stage": "DVC_STAGE"}
-    tags |= {tag: os.environ[variable] for tag, variable in variables.items() if variable in os.environ}
-    with suppress(RestoreError, OSError):  # no git, or no commit: an exported copy trains all the same
-        tags["mlflow.source.git.commit"] = git(Path(), "rev-parse", "HEAD")
-        tags["git.dirty"] = json.dumps(bool(code_patch(Path())))
-    return tags
+    return tags | {tag: os.environ[variable] for tag, variable in variables.items() if variable in os.environ}
 
 
 def _user() -> str:

@@ -56,11 +56,9 @@ def _with_new_files(root: Path, state: State) -> State:
     """DVC leaves files that git does not know out of an experiment; its MLflow run, where there is one, has them."""
     with chdir(root), suppress(AttentionError), _asking():
         client, experiment_id = open_store(load_params().tracking.experiment)
-        for run in client.search_runs([experiment_id], order_by=["attributes.start_time DESC"]):
-            if (
-                run.data.tags.get("dvc.exp_name") != state.name
-            ):  # not asked of MLflow: a name may have quotes of any kind
-                continue
+        runs = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
+        # Not asked of MLflow: a name may have quotes of any kind.
+        for run in (run for run in runs if run.data.tags.get("dvc.exp_name") == state.name):
             shown = _run_state(client, run)
             if shown.outputs.get(MODEL) == state.outputs[MODEL]:  # else another experiment of the same name
                 patch = patch_onto(root, shown.commit, shown.patch, state.commit)
