@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from attention.compiled_engine import CompiledEngine
-from attention.dataset import Examples
-from attention.engines import Engine
-from attention.schema import TrainParams
-from attention.torch_engine import TorchEngine
+from attention.training.compiled_engine import CompiledEngine
+from attention.tasks.examples import Examples
+from attention.training.engines import Engine
+from attention.params.schema import TrainParams
+from attention.training.torch_engine import TorchEngine
 from attention.weights import Weights
 
 EPOCHS, LEARNING_RATE = 4, 0.001

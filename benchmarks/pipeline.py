@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[1]
 LOAD = """
 import time, sys, numpy
 sys.path.insert(0, "stages")
-from attention.schema import TrainParams
+from attention.params.schema import TrainParams
 from attention.weights import draw_weights
 params = TrainParams(epochs=1, batch_size=1, learning_rate=0.1, shuffle=False, engine="compiled")
 weights = draw_weights("embedding", 5, 8, 0)
 started = time.perf_counter()
-from attention.compiled_engine import CompiledEngine
+from attention.training.compiled_engine import CompiledEngine
 CompiledEngine(weights, params)
 print(time.perf_counter() - started)
 """

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from attention.dataset import ExampleTable, draw_examples, draw_truth, write_examples
+from attention.tasks.examples import ExampleTable, draw_examples, draw_truth, write_examples
 from attention.params import load_params
-from attention.training import train
+from attention.training.loop import train
 from attention.weights import draw_weights
 from report import write_report
 

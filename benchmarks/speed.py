@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from attention.dataset import draw_examples, draw_truth
+from attention.tasks.examples import draw_examples, draw_truth
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params import load_params
 from attention.weights import draw_weights

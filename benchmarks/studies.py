@@ -24,9 +24,9 @@ SEEDS = 1000
 TRAIN = """
 import sys, time
 sys.path.insert(0, "stages")
-from attention.compute import compute
-from attention.journal import Journal
-from attention.members import members_of, train_member
+from workbench.compute.schedule import compute
+from workbench.compute.checkpoint import Journal
+from attention.study.trainings import members_of, train_member
 from attention.params import load_study
 params, configurations = load_study()
 members, journal = members_of(configurations, 0, params.study.seeds), Journal()
@@ -40,8 +40,8 @@ SHOW = """
 import sys, time
 sys.path.insert(0, "stages")
 import study
-from attention.study import group
-from attention.members import members_of, train_member
+from attention.study.spread import group
+from attention.study.trainings import members_of, train_member
 configurations = study.load_study()[1]
 params, seeds = study.load_study()[0], study.load_study()[0].study.seeds
 members = members_of(configurations, 0, seeds)

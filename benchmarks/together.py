@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attention.dataset import Examples
+from attention.tasks.examples import Examples
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.schema import TrainParams
-from attention.streams import stream
+from attention.params.schema import TrainParams
+from workbench.stage.streams import stream
 from attention.weights import Weights
 
 

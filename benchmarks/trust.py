@@ -36,7 +36,7 @@ import killing  # noqa: E402
 import restoring  # noqa: E402
 from conftest import Project, clean_environment, open_store, recorded_runs, small_project  # noqa: E402
 
-from attention.agreement import TORCH, distances  # noqa: E402
+from workbench.command.comparison import TORCH, distances  # noqa: E402
 from attention.functions import ATTENTION_FUNCTIONS  # noqa: E402
 
 if TYPE_CHECKING:

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from attention.stage import run_stage
-from attention.dataset import ExampleTable, read_truth
-from attention.engines import attention_of
-from attention.errors import DataError
+from workbench.stage.run import run_stage
+from attention.tasks.examples import ExampleTable, read_truth
+from attention.training.engines import attention_of
+from workbench.stage.errors import DataError
 from attention.params import load_params
-from attention.prediction import baseline_mses, network_mse
-from attention.recovery import recovery, shares
-from attention.tables import Metrics, number_rows, write_metrics, write_table
-from attention.tracking import continue_run, show_evaluation
+from attention.measures.prediction import baseline_mses, network_mse
+from attention.measures.recovery import recovery, shares
+from workbench.tables import Metrics, number_rows, write_metrics, write_table
+from workbench.tracking import continue_run, show_evaluation
 from attention.weights import load_weights
 
 DATA, OUT = Path("data/generate"), Path("data/evaluate")

@@ -1,7 +1,7 @@
 """Generate the toy data set: a context decides which number of a sequence is the answer."""
 
-from attention.stage import run_stage
-from attention.dataset import draw_examples, draw_truth, write_examples, write_truth
+from workbench.stage.run import run_stage
+from attention.tasks.examples import draw_examples, draw_truth, write_examples, write_truth
 from attention.params import load_params
 
 

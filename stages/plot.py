@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from attention.stage import run_stage
-from attention.figures import (
+from workbench.stage.run import run_stage
+from attention.pictures.figures import (
     attention_figure,
     attention_maps,
     epoch_figure,
@@ -14,11 +14,11 @@ from attention.figures import (
     save_animation,
     save_figure,
 )
-from attention.outputs import keep_only
+from workbench.stage.outputs import keep_only
 from attention.params import load_params
-from attention.recovery import shares
-from attention.tables import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS, read_grid, read_metrics
-from attention.tracking import continue_run, show_pictures
+from attention.measures.recovery import shares
+from workbench.tables import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS, read_grid, read_metrics
+from workbench.tracking import continue_run, show_pictures
 from attention.weights import load_weights
 
 TRAIN, EVALUATE, OUT = Path("data/train"), Path("data/evaluate"), Path("data/plot")

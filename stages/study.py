@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from attention.stage import run_stage
-from attention.compute import compute
-from attention.figures import curves_figure, recovery_figure, save_figure
-from attention.journal import Journal
-from attention.members import members_of
+from workbench.stage.run import run_stage
+from workbench.compute.schedule import compute
+from attention.pictures.figures import curves_figure, recovery_figure, save_figure
+from workbench.compute.checkpoint import Journal
+from attention.study.trainings import members_of
 from attention.params import load_study
-from attention.progress import count_trainings
-from attention.study import (
+from workbench.progress import count_trainings
+from attention.study.spread import (
     article_marks,
     first_runs,
     group,
@@ -19,8 +19,8 @@ from attention.study import (
     summary_columns,
     training_errors,
 )
-from attention.tables import write_table
-from attention.tracking.study import record_study
+from workbench.tables import write_table
+from attention.study.view import record_study
 
 OUT = Path("data/study")
 

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from attention.stage import run_stage
-from attention.dataset import ExampleTable, md5, read_truth
-from attention.live import live_signal
+from workbench.stage.run import run_stage
+from attention.tasks.examples import ExampleTable, md5, read_truth
+from workbench.live import live_signal
 from attention.params import load_params
-from attention.progress import progress
-from attention.recovery import recovery
-from attention.tables import ATTENTION_COLUMNS, HISTORY_COLUMNS, number_rows, write_table
-from attention.tracking import show_training, start_run
-from attention.training import determining, train
+from workbench.progress import progress
+from attention.measures.recovery import recovery
+from workbench.tables import ATTENTION_COLUMNS, HISTORY_COLUMNS, number_rows, write_table
+from workbench.tracking import show_training, start_run
+from attention.training.loop import determining, train
 from attention.weights import draw_weights, save_weights
 
 DATA, OUT = Path("data/generate"), Path("data/train")

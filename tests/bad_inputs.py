@@ -29,8 +29,8 @@ import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 from safetensors.numpy import save
 
-from attention.registry import OPTIONS
-from attention.schema import known_keys
+from attention.functions.entry import OPTIONS
+from attention.params.schema import known_keys
 from attention.weights import load_weights
 
 Harm = Callable[[Path], object]  # does it to a file

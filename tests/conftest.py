@@ -20,7 +20,7 @@ import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
 
-from attention.copies import locked_outputs
+from workbench.command.snapshot import locked_outputs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -174,7 +174,7 @@ def open_store(uri: str) -> "MlflowClient":
         warnings.simplefilter("ignore")
         from mlflow.tracking import MlflowClient
 
-        import attention.tracking  # noqa: F401 - switches MLflow's telemetry off
+        import workbench.tracking  # noqa: F401 - switches MLflow's telemetry off
 
         client = MlflowClient(uri)
         client.search_experiments()

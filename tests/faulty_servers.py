@@ -17,7 +17,7 @@ from pathlib import Path
 
 from conftest import clean_environment
 
-from attention.tracking.store import READY
+from workbench.tracking.store import READY
 
 USER, PASSWORD = "mallory", secrets.token_hex(12)
 STARTING = 120  # seconds, far more than a server needs

@@ -15,7 +15,7 @@ from faulty_servers import end_group
 
 STAGES = ("generate", "train", "evaluate", "plot", "study")
 SOONER_OR_LATER = 300  # seconds, far more than anything here takes
-BESIDE = re.compile(r"\..+\.\d+")  # an output on its way: attention.outputs.writing
+BESIDE = re.compile(r"\..+\.\d+")  # an output on its way: workbench.stage.outputs.writing
 
 
 @dataclass

@@ -42,7 +42,7 @@ class Kept:
 def attention(project: Project, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run the command of the project's own copy, wherever an installed one points."""
     path = str(project.root / "stages")
-    return project.attempt("python", "-m", "attention.cli", *arguments, PYTHONPATH=path, **environment)
+    return project.attempt("python", "-m", "workbench.command.main", *arguments, PYTHONPATH=path, **environment)
 
 
 def make(project: Project, wanted: Wanted, number: int) -> Kept:

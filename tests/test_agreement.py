@@ -9,9 +9,9 @@ from conftest import OUTPUTS, Project
 from restoring import attention
 from safetensors.numpy import save
 
-from attention.agreement import TORCH, compare, distances, engine_of
-from attention.copies import present_state
-from attention.engines import choose_engine, promises_bytes
+from workbench.command.comparison import TORCH, compare, distances, engine_of
+from workbench.command.snapshot import present_state
+from attention.training.engines import choose_engine, promises_bytes
 from attention.functions import ATTENTION_FUNCTIONS
 
 OLD, NEW = {"ATEN_CPU_CAPABILITY": "default"}, {"ATEN_CPU_CAPABILITY": "avx2"}

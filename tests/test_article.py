@@ -4,10 +4,10 @@ from pathlib import Path
 
 from conftest import ROOT
 
-from attention.dataset import ExampleTable, draw_examples, draw_truth, write_examples
+from attention.tasks.examples import ExampleTable, draw_examples, draw_truth, write_examples
 from attention.params import load_params
-from attention.recovery import recovery
-from attention.training import Epoch, train
+from attention.measures.recovery import recovery
+from attention.training.loop import Epoch, train
 from attention.weights import draw_weights
 
 # 5th and 95th percentile of each epoch's MSE

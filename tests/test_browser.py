@@ -22,7 +22,7 @@ from conftest import Project, clean_environment, open_store, recorded_runs
 from mlflow.entities import Run
 from playwright.sync_api import Page, Route, expect, sync_playwright
 
-from attention.naming import DEFAULTS
+from attention.views.naming import DEFAULTS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")

@@ -15,7 +15,7 @@ from conftest import OUTPUTS, Project, clean_environment
 from faulty_servers import PASSWORD, closed_port, mlflow_server, no_such_store
 from restoring import Wanted, attention, lose_cache, make, problems
 
-from attention.copies import LARGEST, code_patch
+from workbench.command.snapshot import LARGEST, code_patch
 
 SIZES = "n_train 211, n_test 53, seq_len 7, n_contexts 3, true_attention 2 6 3"
 NAME = f"embedding, {SIZES}, epochs 2, learning_rate 0.01, seed 0"
@@ -137,7 +137,7 @@ def test_a_name_that_nothing_has_is_refused_with_what_there_is(project: Project,
 
 
 def test_the_command_needs_a_project(project: Project, tmp_path: Path) -> None:
-    done = Project(tmp_path).attempt("python", "-m", "attention.cli", "doctor", PYTHONPATH=str(project.root / "stages"))
+    done = Project(tmp_path).attempt("python", "-m", "workbench.command.main", "doctor", PYTHONPATH=str(project.root / "stages"))
     assert done.returncode == 1
     assert done.stderr == f"{tmp_path}: no dvc.yaml here or above; run the command inside the project\n"
 
@@ -215,7 +215,7 @@ def test_publish_completes_what_a_server_lost_that_went_away(project: Project, t
     with mlflow_server(tmp_path) as (uri, group):
         path = str(project.root / "stages")
         environment = clean_environment(MLFLOW_TRACKING_URI=uri, PYTHONPATH=path, PYTHONWARNINGS="ignore")
-        command = ["python", "-m", "attention.cli", "publish"]
+        command = ["python", "-m", "workbench.command.main", "publish"]
         with (tmp_path / "said.txt").open("w") as said:
             publishing = subprocess.Popen(command, cwd=project.root, env=environment, stdout=said, stderr=said)
         while publishing.poll() is None and not count(tmp_path / "server.db", "runs"):
@@ -320,7 +320,7 @@ def test_a_file_of_the_project_that_is_gone_is_told_in_one_line(project: Project
 
 def test_the_command_works_below_the_root(project: Project) -> None:
     below = Project(project.root / "stages")
-    done = below.attempt("python", "-m", "attention.cli", "publish", "--all", PYTHONPATH=str(below.root))
+    done = below.attempt("python", "-m", "workbench.command.main", "publish", "--all", PYTHONPATH=str(below.root))
     assert done.returncode == 0, done.stderr
     assert not (below.root / "mlflow.db").exists()
 
@@ -355,7 +355,7 @@ def test_a_shell_completes_the_command(project: Project) -> None:
 
 
 def test_output_that_nobody_reads_to_its_end_is_no_error(project: Project) -> None:
-    command = "python -m attention.cli completion bash | head -n 1; echo ${PIPESTATUS[0]}"
+    command = "python -m workbench.command.main completion bash | head -n 1; echo ${PIPESTATUS[0]}"
     done = project.attempt("bash", "-c", command, PYTHONPATH=str(project.root / "stages"))
     assert (done.stdout.splitlines()[-1], done.stderr) in {("141", ""), ("0", "")}
 

@@ -15,9 +15,9 @@ from clusters import CLUSTERS, Cluster, need
 from conftest import Project, clean_environment
 from faulty_servers import closed_port, end_group, silent_server
 
-import attention.compiled_loop  # noqa: F401 - tells Numba where its cache is
-from attention.compute import CHUNK_SECONDS, Report, _Chunks
-from attention.members import Member, Outcome
+import attention.compiler.compiled_loop  # noqa: F401 - tells Numba where its cache is
+from workbench.compute.schedule import CHUNK_SECONDS, Report, _Chunks
+from attention.study.trainings import Member, Outcome
 from attention.params import load_params
 
 PACKAGES = {"dask": "distributed", "ray": "ray"}
@@ -112,7 +112,7 @@ def test_workers_with_other_code_are_refused(
 ) -> None:
     backend, there = cluster
     project = prepared.copy(tmp_path / "project")
-    with (project.root / "stages/attention/members.py").open("a") as file:
+    with (project.root / "stages/attention/study/trainings.py").open("a") as file:
         file.write("# other code\n")
     if backend == "ray":  # its workers look where the study is first, and here they find that
         assert study(project, there.environment, backend=backend, address=there.address) == alone
@@ -220,7 +220,7 @@ class TestWhatIsSaid:
 
     def test_where_workers_die_again_and_again(self, prepared: Project, tmp_path: Path) -> None:
         project = prepared.copy(tmp_path / "project")
-        with (project.root / "stages/attention/members.py").open("a") as file:
+        with (project.root / "stages/attention/study/trainings.py").open("a") as file:
             file.write("\n\ndef train_member(member):\n    import os\n    os.kill(os.getpid(), 9)\n")
         project.set_params(settings(backend="loky", workers=2))
         done = project.attempt("python", "stages/study.py", **QUIET)
@@ -273,7 +273,7 @@ class TestWhatIsSaid:
             said = refusal(prepared, backend="dask", address=there.address)
         assert said == (
             "params.yaml: compute.backend: got 'dask', whose workers lack a module (No module named "
-            "'attention.compute'); start them where this project is installed: pip install -e . in the same commit"
+            "'workbench.compute.schedule'); start them where this project is installed: pip install -e . in the same commit"
         )
 
 
@@ -304,8 +304,8 @@ class TestChunks:
 
 
 def test_the_report_of_a_chunk_says_which_code_computed_it() -> None:
-    from attention.compute import work
-    from attention.journal import code_digest
+    from workbench.compute.schedule import work
+    from workbench.compute.checkpoint import code_digest
 
     (report,) = [work([], "other", None)]
     assert (report.code, report.outcomes) == (code_digest(), [])

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from attention.dataset import (
+from attention.tasks.examples import (
     Examples,
     ExampleTable,
     draw_examples,
@@ -23,8 +23,8 @@ from attention.dataset import (
     write_examples,
     write_truth,
 )
-from attention.errors import DataError
-from attention.schema import DataParams
+from workbench.stage.errors import DataError
+from attention.params.schema import DataParams
 
 TRUTH = np.array([2, 6, 3])
 SEQ_LEN, ROWS = 7, 211

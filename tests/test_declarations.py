@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT, Project
 from ruamel.yaml import YAML
 
-from attention.schema import TrainParams, known_keys
+from attention.params.schema import TrainParams, known_keys
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watching files needs Linux (inotify)")
 
@@ -48,7 +48,7 @@ def variants(declared: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the engine and the code to add, so that all modules are used that a stage may use; the plain one last."""
     if "train.engine" in declared.get("params", []):
         yield from ((engine, "") for engine in ENGINES if engine != "auto")
-    elif "stages/attention/engines.py" in declared["deps"]:
+    elif "stages/attention/training/engines.py" in declared["deps"]:
         yield "auto", NO_KERNELS
     yield "auto", ""
 
@@ -97,7 +97,7 @@ def exported(finished_project: Project, tmp_path_factory: pytest.TempPathFactory
 def seen(exported: Project) -> dict[str, Use]:
     """What each stage was seen to do, in the order of the pipeline: with each engine, with and without kernels."""
     used: dict[str, Use] = {}
-    functions = exported.root / "stages/attention/functions.py"
+    functions = exported.root / "stages/attention/functions/__init__.py"
     code = functions.read_text()
     for stage, declared in STAGES.items():
         script = declared["cmd"].removeprefix("python ")
@@ -160,7 +160,7 @@ def test_a_stage_that_uses_more_than_it_declares_is_caught(finished_project: Pro
     Path("data/generate/seen.txt").write_text(Path("dvc.lock").read_text() + str(params.train.model_dump()))
     pq.read_table("data/evaluate/../generate/test.parquet")  # its own output, before it is written
     safe_open("data/train/model.safetensors", framework="numpy")
-    from attention import recovery
+    from attention.measures import recovery
 """
     text = script.read_text().replace("    params = load_params()\n", f"    params = load_params()\n{more}", 1)
     imports = "from pathlib import Path\nimport pyarrow.parquet as pq\nfrom safetensors import safe_open\n"
@@ -171,7 +171,7 @@ def test_a_stage_that_uses_more_than_it_declares_is_caught(finished_project: Pro
         "opens data/generate/test.parquet, which is not declared",
         "opens data/train/model.safetensors, which is not declared",
         "opens dvc.lock, which is not declared",
-        "opens stages/attention/recovery.py, which is not declared",
+        "opens stages/attention/measures/recovery.py, which is not declared",
         "reads train.batch_size, which is not declared",
         "reads train.engine, which is not declared",
         "reads train.epochs, which is not declared",

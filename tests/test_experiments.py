@@ -60,7 +60,7 @@ def queued(finished_project: Project, tmp_path_factory: pytest.TempPathFactory) 
     """A project in which two queued experiments have run, two at once; before that it had no MLflow store."""
     project = finished_project.copy(tmp_path_factory.mktemp("experiments") / "project")
     assert not (project.root / "mlflow.db").exists()
-    with (project.root / "stages/attention/prediction.py").open("a") as file:
+    with (project.root / "stages/attention/measures/prediction.py").open("a") as file:
         file.write(OTHER_CODE)
     project.run(*["dvc", "exp", "run", "--queue", "-S", "train.learning_rate=0.02,0.03", "-n", "rate"])
     project.run("git", "checkout", "--quiet", "stages")
@@ -121,7 +121,7 @@ def test_every_epoch_is_in_mlflow_as_in_the_experiments_own_history(queued: Proj
 
 
 def test_each_ran_the_code_it_was_queued_with(queued: Project) -> None:
-    assert "Say which code ran" not in (queued.root / "stages/attention/prediction.py").read_text()
+    assert "Say which code ran" not in (queued.root / "stages/attention/measures/prediction.py").read_text()
     assert {evaluation(run)["baseline.mean"] for run in runs_by_experiment(queued).values()} == {0.125}
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from attention.figures import (
+from attention.pictures.figures import (
     CURVE_PANELS,
     EFFECTIVE,
     MAPPED_PANELS,
@@ -192,7 +192,7 @@ def test_the_bytes_do_not_depend_on_a_matplotlibrc_of_one_s_own(tmp_path: Path) 
 
 DRAW = """
 import numpy as np
-from attention.figures import mse_figure, save_figure
+from attention.pictures.figures import mse_figure, save_figure
 save_figure("a.png", mse_figure(np.array([0.5, 0.25]), {"mean": 0.25}))
 """
 

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from attention.errors import OptionError
+from workbench.stage.errors import OptionError
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.registry import OPTIONS, resolve_options
-from attention.streams import stream
+from attention.functions.entry import OPTIONS, resolve_options
+from workbench.stage.streams import stream
 
 CONTEXTS, POSITIONS = 5, 7
 every_function = pytest.mark.parametrize("name", ATTENTION_FUNCTIONS)

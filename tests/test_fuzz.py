@@ -21,10 +21,10 @@ from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attention.dataset import ExampleTable, draw_examples, read_truth, write_examples, write_truth
-from attention.errors import AttentionError
+from attention.tasks.examples import ExampleTable, draw_examples, read_truth, write_examples, write_truth
+from workbench.stage.errors import AttentionError
 from attention.params import load_params
-from attention.tables import read_grid, read_metrics, read_table
+from workbench.tables import read_grid, read_metrics, read_table
 from attention.weights import draw_weights, load_weights, save_weights
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
@@ -255,6 +255,6 @@ def test_a_row_is_read_exactly_when_its_y_is_the_number_that_its_context_reads(
 
 
 def _rows(numbers: list[float], context: int, target: float) -> Iterator[Any]:
-    from attention.dataset import Examples
+    from attention.tasks.examples import Examples
 
     yield Examples(np.array([numbers], np.float32), np.array([context]), np.array([target], np.float32))

@@ -11,16 +11,16 @@ import torch
 from conftest import ROOT, clean_environment
 from numpy.typing import NDArray
 
-from attention.compiled_engine import CompiledEngine, compiled_attention
-from attention.compiled_loop import STEPS_AHEAD
-from attention.dataset import Examples, ExampleTable, Truth, draw_examples, write_examples
-from attention.engines import choose_engine
+from attention.training.compiled_engine import CompiledEngine, compiled_attention
+from attention.compiler.compiled_loop import STEPS_AHEAD
+from attention.tasks.examples import Examples, ExampleTable, Truth, draw_examples, write_examples
+from attention.training.engines import choose_engine
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.kernel_arithmetic import exp, tanh
-from attention.kernels import KERNELS
-from attention.model import AttentionNetwork
-from attention.schema import TrainParams
-from attention.training import Epoch, train
+from attention.compiler.kernel_arithmetic import exp, tanh
+from attention.compiler.kernels import KERNELS
+from attention.network import AttentionNetwork
+from attention.params.schema import TrainParams
+from attention.training.loop import Epoch, train
 from attention.weights import Weights, draw_weights
 
 # (n_contexts, seq_len): primes, one position, one context, more than a vector of either kind
@@ -217,9 +217,9 @@ def test_auto_is_compiled_where_there_is_a_kernel() -> None:
 LOAD = """
 import sys
 sys.path.insert(0, "stages")
-from attention.compiled_engine import CompiledEngine, compiled_attention
-from attention.compiled_loop import train_epochs
-from attention.schema import TrainParams
+from attention.training.compiled_engine import CompiledEngine, compiled_attention
+from attention.compiler.compiled_loop import train_epochs
+from attention.params.schema import TrainParams
 from attention.weights import draw_weights
 weights = draw_weights(sys.argv[1], 3, 7, 0)
 params = TrainParams(epochs=1, batch_size=1, learning_rate=0.1, shuffle=False, engine="compiled")

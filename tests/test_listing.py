@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import Project
 
-from attention.recorded import recorded_runs
+from workbench.command.recorded import recorded_runs
 
 COLUMNS = ["name", "what", "mse", "normalized", "effective", "accuracy", "training", "where"]
 SIZES = "n_train 211, n_test 53, seq_len 7, n_contexts 3, true_attention 2 6 3"
@@ -19,7 +19,7 @@ SIZES = "n_train 211, n_test 53, seq_len 7, n_contexts 3, true_attention 2 6 3"
 def runs(project: Project, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     path = str(project.root / "stages")
     quiet = {"PYTHONWARNINGS": "ignore"} | environment
-    return project.attempt("python", "-m", "attention.cli", "runs", *arguments, PYTHONPATH=path, **quiet)
+    return project.attempt("python", "-m", "workbench.command.main", "runs", *arguments, PYTHONPATH=path, **quiet)
 
 
 def listed(project: Project, *arguments: str) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ def test_as_a_table_and_as_csv(project: Project) -> None:
 
 
 def test_what_is_read_from_the_file_is_what_mlflow_says(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from attention.tracking.asked import ask_for_runs
+    from workbench.command.asked import ask_for_runs
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.root}/mlflow.db")
     read = recorded_runs(project.root)
@@ -189,7 +189,7 @@ def test_an_experiment_of_the_study_alone_is_no_training_and_cannot_be_restored(
         None,
     )
     path = str(project.root / "stages")
-    command = ("python", "-m", "attention.cli", "restore", "part", str(project.root / "restored"))
+    command = ("python", "-m", "workbench.command.main", "restore", "part", str(project.root / "restored"))
     refused = project.attempt(*command, PYTHONPATH=path, PYTHONWARNINGS="ignore")
     project.run("dvc", "exp", "remove", "part")
     assert refused.returncode == 1

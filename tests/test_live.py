@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Project, clean_environment
 
-from attention.live import SIGNAL, live_signal
+from workbench.live import SIGNAL, live_signal
 
 SOONER_OR_LATER = 120  # seconds, far more than a training takes to begin
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from conftest import Project
 
-from attention.progress import MOST_LINES, Progress
+from workbench.progress import MOST_LINES, Progress
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from attention.errors import ModelError, OptionError
+from workbench.stage.errors import ModelError, OptionError
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.model import AttentionNetwork, load_model
+from attention.network import AttentionNetwork, load_model
 from attention.weights import Weights, draw_weights, save_weights
 
 CONTEXTS, POSITIONS = 5, 7

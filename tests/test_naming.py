@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.naming import DEFAULTS, differences, run_name
+from attention.views.naming import DEFAULTS, differences, run_name
 from attention.params import load_params
 
 ARTICLE = {"seed": 0, "model.attention": "embedding", **DEFAULTS}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from attention.outputs import writing
+from workbench.stage.outputs import writing
 
 
 def test_a_file_appears_with_its_folders_when_the_block_ends(tmp_path: Path) -> None:

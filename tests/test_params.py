@@ -10,9 +10,9 @@ from conftest import ROOT
 from dvc.utils.serialize import parse_yaml  # type: ignore[import-untyped,unused-ignore]
 from pydantic import ValidationError
 
-from attention.errors import ParamsError
+from workbench.stage.errors import ParamsError
 from attention.params import load_params, load_study
-from attention.schema import Params, known_keys
+from attention.params.schema import Params, known_keys
 
 DEFAULT = (ROOT / "params.yaml").read_text()
 TREE: dict[str, Any] = parse_yaml(DEFAULT, "params.yaml")

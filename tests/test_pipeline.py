@@ -25,8 +25,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
-from attention.dataset import ExampleTable, md5, read_truth
-from attention.model import load_model
+from attention.tasks.examples import ExampleTable, md5, read_truth
+from attention.network import load_model
 from attention.params import load_params
 from attention.weights import load_weights
 

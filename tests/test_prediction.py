@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from attention.dataset import BLOCK_ROWS, Examples, ExampleTable, draw_examples, write_examples
+from attention.tasks.examples import BLOCK_ROWS, Examples, ExampleTable, draw_examples, write_examples
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.model import AttentionNetwork
-from attention.prediction import Floats, baseline_mses, least_squares, network_mse
+from attention.network import AttentionNetwork
+from attention.measures.prediction import Floats, baseline_mses, least_squares, network_mse
 from attention.weights import Weights, draw_weights
 
 TRUTH = np.array([2, 6, 3])

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Project, clean_environment
 
-from attention.copies import locked_outputs
-from attention.dataset import md5
-from attention.engines import choose_engine
+from workbench.command.snapshot import locked_outputs
+from attention.tasks.examples import md5
+from attention.training.engines import choose_engine
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.schema import known_keys
+from attention.params.schema import known_keys
 from build import PICTURES, TABLE, with_tables
 
 README = (ROOT / "README.md").read_text()
@@ -139,13 +139,13 @@ def test_the_comparison_names_every_function_and_its_engine() -> None:
 def test_a_function_of_one_s_own_is_one_block_in_one_file(project: Project) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
     assert len(block.split("\n\n\n")[0].splitlines()) + len(block.split("\n\n\n")[1].splitlines()) <= 10
-    with (project.root / "stages/attention/functions.py").open("a") as file:
+    with (project.root / "stages/attention/functions/__init__.py").open("a") as file:
         file.write(f"\n\n{block}")
     project.set_params({"model.attention": "power", "model.temperature": 0.25})
     project.run("dvc", "repro", "--quiet")
     assert project.run("git", "status", "--porcelain", "stages", "dvc.yaml").stdout.split() == [
         "M",
-        "stages/attention/functions.py",
+        "stages/attention/functions/__init__.py",
     ]
     with sqlite3.connect(project.root / "mlflow.db") as store:
         own = "run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'attention.key')"  # and not of the study

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from attention.recovery import recovery, shares
+from attention.measures.recovery import recovery, shares
 
 ATTENTION = np.array([[3, -1, 0, 0], [-2, 6, -2, 0], [0, 0, 0, 0]], np.float32)
 OUTPUT = np.array([2, -6, 0, 5], np.float32)

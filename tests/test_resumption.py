@@ -12,8 +12,8 @@ import pytest
 from conftest import Project, clean_environment
 from faulty_servers import end_group
 
-from attention.journal import Journal
-from attention.members import Outcome, members_of
+from workbench.compute.checkpoint import Journal
+from attention.study.trainings import Outcome, members_of
 from attention.params import load_study
 
 KILLS, WORKERS = 10, 2
@@ -38,7 +38,7 @@ def killed(finished_project: Project, tmp_path: Path) -> Project:
     project = finished_project.copy(tmp_path / "project", ".dvc", ".git")
     compute = {"compute.backend": "threading", "compute.workers": WORKERS}
     project.set_params({"study.seeds": SEEDS, "study.grid": {}, "data.n_train": 20_000, "train.epochs": 4, **compute})
-    with (project.root / "stages/attention/members.py").open("a") as file:
+    with (project.root / "stages/attention/study/trainings.py").open("a") as file:
         file.write(TELLING)
     return project
 
@@ -108,7 +108,7 @@ def test_kill_9_at_ten_random_moments_costs_no_more_than_what_was_at_work(killed
 class TestTheJournal:
     @pytest.fixture(autouse=True)
     def _cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("attention.journal.cache_folder", lambda: tmp_path)
+        monkeypatch.setattr("workbench.compute.checkpoint.cache_folder", lambda: tmp_path)
 
     def test_what_was_cut_is_not_there_and_what_is_whole_is(self, tmp_path: Path) -> None:
         first = Journal()
@@ -121,7 +121,7 @@ class TestTheJournal:
     def test_another_code_knows_nothing_of_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         Journal().append([("a", Outcome([], None))])
         assert Journal()._everything()
-        monkeypatch.setattr("attention.journal.code_digest", lambda: "other")
+        monkeypatch.setattr("workbench.compute.checkpoint.code_digest", lambda: "other")
         assert not Journal()._everything()
 
     def test_a_study_that_ends_leaves_another_one_that_runs_alone(self, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ class TestTheJournal:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "file").touch()
-        monkeypatch.setattr("attention.journal.cache_folder", lambda: tmp_path / "file")
+        monkeypatch.setattr("workbench.compute.checkpoint.cache_folder", lambda: tmp_path / "file")
         journal = Journal()
         journal.append([("a", Outcome([], None))])
         members = members_of(load_study(Path(__file__).parents[1] / "params.yaml")[1], 0, 1)
@@ -156,7 +156,7 @@ class TestTheJournal:
 
 def test_the_modules_that_the_digest_covers_are_those_that_compute() -> None:
     """Whatever train_member imports, besides what reads parameters and files, decides its numbers."""
-    from attention.journal import MODULES
+    from workbench.compute.checkpoint import MODULES
 
     folder = Path(__file__).parents[1] / "stages/attention"
     found, queue = set[str](), ["members"]

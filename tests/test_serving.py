@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from conftest import Project, clean_environment
 
-from attention.model import load_model
+from attention.network import load_model
 
 SOONER_OR_LATER = 180  # seconds, far more than the server takes to start
 

@@ -9,9 +9,9 @@ from conftest import ROOT
 
 SCRIPT = """
 import os, signal, sys, time
-from attention.errors import DataError
-from attention.outputs import writing
-from attention.stage import run_stage
+from workbench.stage.errors import DataError
+from workbench.stage.outputs import writing
+from workbench.stage.run import run_stage
 
 def main():
     with writing("output") as beside:

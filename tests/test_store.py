@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import Project, Race, open_store, recorded_runs
 
-from attention.location import tracking_uri
-from attention.tracking.store import READY, dump_store
+from workbench.tracking.uri import tracking_uri
+from workbench.tracking.store import READY, dump_store
 
 
 def test_eight_trainings_at_once_on_no_store_all_succeed(race: Race) -> None:
@@ -72,7 +72,7 @@ def statements(sql: str) -> list[str]:
 
 
 def test_another_mlflow_than_the_locked_one_makes_its_own_store(project: Project) -> None:
-    ready = project.root / "stages/attention/tracking/ready_store.sql"
+    ready = project.root / "stages/workbench/tracking/ready_store.sql"
     ready.write_text(
         ready.read_text().replace("-- 3.", "-- 2.", 1).replace("CREATE TABLE runs", "CREATE TABLE nonsense")
     )
@@ -85,7 +85,7 @@ def test_a_user_whose_number_has_no_name_is_called_by_it(monkeypatch: pytest.Mon
     """As in a container that runs under any number."""
     import pwd
 
-    from attention.tracking.recorder import common_tags
+    from workbench.tracking.recorder import common_tags
 
     def nobody(number: int) -> None:
         raise KeyError(f"getpwuid(): uid not found: {number}")

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from attention.streams import Purpose, stream
+from workbench.stage.streams import Purpose, stream
 
 # What each purpose draws first from seed 0. It is part of every result that was ever made: it never changes, whatever
 # purposes come to be.

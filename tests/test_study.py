@@ -12,11 +12,11 @@ import pytest
 from conftest import ROOT, Project, open_store, recorded_runs
 from mlflow.entities import Run
 
-from attention.copies import experiments
-from attention.dataset import BLOCK_ROWS, DrawnTable, ExampleTable, draw_examples, write_examples
-from attention.members import Member, Outcome, member_key, members_of, train_member
+from workbench.command.snapshot import experiments
+from attention.tasks.examples import BLOCK_ROWS, DrawnTable, ExampleTable, draw_examples, write_examples
+from attention.study.trainings import Member, Outcome, member_key, members_of, train_member
 from attention.params import load_study
-from attention.study import ARTICLE_MSE, MEASURES, SPREAD, Group, group, spread, training_errors
+from attention.study.spread import ARTICLE_MSE, MEASURES, SPREAD, Group, group, spread, training_errors
 
 GRID = {"model.attention": ["embedding", "softmax"]}  # conftest's small study
 
@@ -67,7 +67,7 @@ class TestMembersAreThePipelineSOwnTrainings:
             assert np.array_equal(one.targets, other.targets)
 
     def test_a_function_of_one_s_own_takes_part(self, project: Project) -> None:
-        with (project.root / "stages/attention/functions.py").open("a") as file:
+        with (project.root / "stages/attention/functions/__init__.py").open("a") as file:
             file.write(
                 "\n\ndef cube(parameters, contexts, **_):\n    return parameters['scores'][contexts] ** 3\n\n\n"
                 "ATTENTION_FUNCTIONS['cube'] = AttentionFunction(cube, _score_table, 'E[c]³', 'of ones own')\n"
@@ -116,7 +116,7 @@ class TestSpread:
     def test_it_depends_on_nothing_but_values_and_seed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         values = np.random.default_rng(1).random((40, 2))
         before, other = spread(values, 3), spread(values, 4)
-        monkeypatch.setattr("attention.study.AT_ONCE", 77)
+        monkeypatch.setattr("attention.study.spread.AT_ONCE", 77)
         assert np.array_equal(spread(values, 3), before)
         assert not np.array_equal(other[3:], before[3:])
         assert np.array_equal(other[:3], before[:3])

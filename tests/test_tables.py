@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
-from attention.errors import DataError
-from attention.tables import (
+from workbench.stage.errors import DataError
+from workbench.tables import (
     ATTENTION_COLUMNS,
     EVALUATION_COLUMNS,
     HISTORY_COLUMNS,

@@ -25,7 +25,7 @@ from faulty_servers import end_group
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from attention.study import MEASURES, SPREAD
+from attention.study.spread import MEASURES, SPREAD
 from attention.weights import load_weights
 
 PAGE = (ROOT / "docs/clusters.md").read_text()

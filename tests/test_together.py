@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from attention.dataset import draw_examples
+from attention.tasks.examples import draw_examples
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.schema import TrainParams
-from attention.torch_engine import TorchEngine
+from attention.params.schema import TrainParams
+from attention.training.torch_engine import TorchEngine
 from attention.weights import draw_weights
 from together import TorchTogether
 

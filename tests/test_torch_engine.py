@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from attention.dataset import BLOCK_ROWS, Examples, ExampleTable, draw_examples, write_examples
-from attention.errors import TrainingError
+from attention.tasks.examples import BLOCK_ROWS, Examples, ExampleTable, draw_examples, write_examples
+from workbench.stage.errors import TrainingError
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.model import AttentionNetwork
-from attention.schema import TrainParams
-from attention.streams import stream
-from attention.training import Epoch, train
+from attention.network import AttentionNetwork
+from attention.params.schema import TrainParams
+from workbench.stage.streams import stream
+from attention.training.loop import Epoch, train
 from attention.weights import Weights, draw_weights
 
 TRUTH = np.array([2, 6, 3])

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from attention import dataset, training
-from attention.dataset import DrawnTable
-from attention.schema import TrainParams
-from attention.training import Epoch, train
+from attention.tasks.examples import DrawnTable
+from attention.params.schema import TrainParams
+from attention.training.loop import Epoch, train
 from attention.weights import draw_weights
 
 SEED, TRUTH, SEQ_LEN, ROWS = 5, np.array([2, 6, 3]), 7, 211

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from attention.engines import attention_of
-from attention.errors import ModelError
+from attention.training.engines import attention_of
+from workbench.stage.errors import ModelError
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.weights import Arrays, Weights, draw_weights, load_weights, save_weights
 

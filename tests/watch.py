@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 OPEN, CLOSE_WRITE, MOVED_TO = 0x20, 0x8, 0x80  # inotify(7)
 IS_DIR, OVERFLOW, NONBLOCK = 0x40000000, 0x4000, 0o4000
-BESIDE = re.compile(r"\..+\.\d+")  # an output on its way: attention.outputs.writing
+BESIDE = re.compile(r"\..+\.\d+")  # an output on its way: workbench.stage.outputs.writing
 UNWATCHED = {".git", ".dvc", ".venv", "__pycache__"}
 LOADING = {"schema.py", "grid.py", "params.py"}
 WHOLE = {"__dict__", "__iter__", "__repr_args__", "__pydantic_serializer__", "model_dump", "model_dump_json"}
@@ -79,7 +79,7 @@ def watch_parameters() -> set[str]:
         reader = sys._getframe(1)
         while reader.f_code.co_filename == __file__ or _is_property(section, reader.f_code.co_name):
             reader = reader.f_back  # type: ignore[assignment]  # whoever asked the section for it
-        if schema.__name__ == "attention.schema" and Path(reader.f_code.co_filename).name not in LOADING:
+        if schema.__name__ == "attention.params.schema" and Path(reader.f_code.co_filename).name not in LOADING:
             prefix = _prefixes(schema.Params)[type(section)]
             leaves = [key for key in schema.known_keys() if key.startswith(prefix)]
             read.update(leaves if name in WHOLE else {prefix + name} & set(leaves))

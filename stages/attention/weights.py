@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from attention.errors import ModelError, OptionError, show_name
+from workbench.stage.errors import ModelError, OptionError, show_name
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.outputs import writing
-from attention.registry import Options, resolve_options
-from attention.streams import stream
+from workbench.stage.outputs import writing
+from attention.functions.entry import Options, resolve_options
+from workbench.stage.streams import stream
 
 Arrays = dict[str, NDArray[np.float32]]
 METADATA = "attention"  # one entry: safetensors writes several in an order that changes from process to process

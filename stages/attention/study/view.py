@@ -1,0 +1,119 @@
+"""A study in MLflow: a parent run with its tables and pictures, and below it a run a configuration.
+
+Studies have an experiment of their own, beside that of the trainings: their runs hold medians. In it MLflow compares
+configurations: parallel coordinates, and the median curves in one chart.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.entities import Metric, Param
+
+from attention.tasks.examples import md5
+from attention.params import load_study
+from attention.params.schema import Params
+from attention.study.spread import MEASURES, SPREAD, Group, group, read_outcomes, summary_columns, value_text
+from workbench.tracking.recorder import PROCESS, REQUEST_METRICS, Recorder, soft, this_process
+from workbench.tracking.store import open_store
+from attention.training.loop import determining
+
+OUT = Path("data/study")
+FILES = ("results.csv", "histories.csv", "summary.csv", "curves.png", "recovery.png")
+RESULTS = "attention.study"  # a tag: the digest of results.csv
+# What train's and evaluate's metrics of the same quantity are called.
+TEST = dict(zip(MEASURES, ("test/mse", *(f"test/recovery.{name}" for name in MEASURES[1:])), strict=True))
+CURVE_POINTS = REQUEST_METRICS // len(MEASURES) - 10  # of a long training, as many as go into one request
+
+
+class StudyRun(Recorder):
+    """The parent run of a study, and its children."""
+
+    @soft
+    def start(self, params: Params) -> None:
+        """Create the parent run."""
+        self.create(os.environ.get("DVC_EXP_NAME") or "study", {})
+        grid = {f"grid.{key}": value_text(values) for key, values in params.study.grid.items()}
+        self.log_params({"study.seeds": params.study.seeds, "seed": params.seed, **grid})
+
+    @soft
+    def show(self, groups: Sequence[Group]) -> None:
+        """Show the files, and each configuration in a run of its own."""
+        self._client.set_tag(self._id, RESULTS, md5(OUT / "results.csv"))
+        self.log_files(OUT, *FILES)
+        self.log_table(summary_columns(groups), "summary.json")
+        for each in groups:
+            self._show_configuration(each)
+
+    @soft
+    def finish(self) -> None:
+        """Mark the parent run as finished."""
+        self._client.set_terminated(self._id, "FINISHED")
+
+    def _show_configuration(self, each: Group) -> None:
+        tags = {"mlflow.parentRunId": self._id, PROCESS: this_process()}
+        run = self._client.create_run(self._experiment_id, tags=tags, run_name=each.name)
+        params = {"trainings": len(each.seeds), **_parameters(each)}
+        now = int(time.time() * 1000)
+        self._client.log_batch(
+            run.info.run_id,
+            metrics=[Metric(name, value, now, step) for name, step, value in _metrics(each)],
+            params=[Param(key, value_text(value)) for key, value in params.items()],
+        )
+        self._client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def publish_study() -> None:
+    """Show the study that is in data/study, unless it is shown already; the store is one that answers."""
+    params, configurations = load_study()
+    client, experiment = open_store(_experiment(params))
+    known = f"tags.`{RESULTS}` = '{md5(OUT / 'results.csv')}' and attributes.status = 'FINISHED'"
+    if client.search_runs([experiment], known, max_results=1):
+        return
+    groups = group(configurations, params.seed, params.study.seeds, read_outcomes(OUT))
+    with record_study(params) as run:
+        run.show(groups)
+
+
+@contextmanager
+def record_study(params: Params) -> Iterator[StudyRun]:
+    """Record a study in a run of its own, which ends as the block does."""
+    run = StudyRun(params.tracking, _experiment(params))
+    run.mark_dead_runs()
+    try:
+        run.start(params)
+        yield run
+    except BaseException as error:
+        run.mark_aborted("study", error)
+        raise
+    run.finish()
+
+
+def _experiment(params: Params) -> str:
+    return f"{params.tracking.experiment}-study"
+
+
+def _parameters(each: Group) -> dict[str, Any]:
+    """Return what the trainings of a configuration have in common."""
+    data = each.params.data
+    of_training = determining(each.params, each.seeds[0], data.seq_len)
+    del of_training["seed"]
+    return each.values | of_training | {f"data.{name}": getattr(data, name) for name in type(data).model_fields}
+
+
+def _metrics(each: Group) -> Iterator[tuple[str, int, float]]:
+    """Yield name, step and value: the medians at the end with their spread, and the median curves."""
+    yield "diverged", 0, len(each.seeds) - len(each.results)
+    for measure, numbers in each.spread.items():
+        for name, number in zip(SPREAD, numbers, strict=True):
+            yield TEST[measure] if name == "median" else f"{TEST[measure]}.{name}", 0, float(number)
+    if not each.spread:
+        return
+    medians = np.median(each.histories, axis=0)  # (epochs, measures)
+    for epoch in np.unique(np.linspace(0, len(medians) - 1, CURVE_POINTS).astype(int)).tolist():
+        for measure, number in zip(MEASURES, medians[epoch], strict=True):
+            yield f"train/{measure}", epoch, float(number)

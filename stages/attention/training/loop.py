@@ -1,0 +1,116 @@
+"""Training: the article's loop, an epoch at a time, over whichever engine does the arithmetic."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attention.tasks.examples import BLOCK_ROWS, Examples, Table
+from attention.training.engines import Engine, attention_of, choose_engine, start_engine
+from workbench.stage.errors import TrainingError
+from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions.entry import resolve_options
+from attention.params.schema import Params, TrainParams
+from workbench.stage.streams import stream
+from attention.weights import Weights
+
+ROWS_AT_ONCE = 1 << 19  # half a second: nothing interrupts an engine at work
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known after an epoch (counted from 0)."""
+
+    epoch: int
+    mse: float  # mean over the examples of the squared error, each taken just before its own step
+    weights: Weights
+    attention: NDArray[np.float32]  # (n_contexts, seq_len)
+
+
+def determining(params: Params, seed: int, seq_len: int) -> dict[str, Any]:
+    """Return all that determines a training besides its data, by dotted key, with defaults and `auto` resolved."""
+    function, train = params.model.attention, params.train
+    options = resolve_options(ATTENTION_FUNCTIONS[function], params.model.options, seq_len)
+    return {
+        "seed": seed,
+        "model.attention": function,
+        **{f"model.{name}": value for name, value in options.items()},
+        "train.epochs": train.epochs,
+        "train.batch_size": train.batch_size,
+        "train.learning_rate": train.learning_rate,
+        "train.shuffle": train.shuffle,
+        "train.engine": choose_engine(train.engine, function),
+    }
+
+
+def train(
+    weights: Weights,
+    table: Table,
+    params: TrainParams,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Epoch]:
+    """Train the network and yield one record an epoch.
+
+    Adam (β 0.9 and 0.999, ε 1e-8) on the mean squared error of each batch, in the order of the table or, with
+    `shuffle`, in a new order each epoch: a permutation within consecutive runs of about 65,536 examples, so that a
+    table larger than memory can be trained on.
+
+    Args:
+        weights: the initial weights; its `origin` goes with the trained ones.
+        table: the training examples.
+        params: epochs, batch_size, learning_rate, shuffle, engine.
+        seed: what the shuffling, and the noise of a stochastic function, are derived from.
+        progress: told the number of steps just taken; where nobody asks, a small table is trained on for many epochs in
+            one go, which lets other threads be.
+
+    Raises:
+        TrainingError: the error is no longer a finite number.
+
+    """
+    engine = start_engine(weights, params, seed)
+    for epoch, (squared_error, now) in enumerate(_epochs(engine, table, params, seed, progress)):
+        mse = squared_error / len(table)
+        if not np.isfinite(mse) or not all(np.isfinite(array).all() for array in now.arrays.values()):
+            error = "that of weights that are no numbers" if np.isfinite(mse) else mse
+            raise TrainingError(
+                f"params.yaml: train.learning_rate: got {params.learning_rate}, with which the error of epoch {epoch} "
+                f"is {error}; allowed: one with which training converges; try a tenth of it"
+            )
+        yield Epoch(epoch, mse, now, attention_of(now))
+
+
+def _epochs(
+    engine: Engine, table: Table, params: TrainParams, seed: int, progress: Callable[[int], None] | None
+) -> Iterator[tuple[float, Weights]]:
+    """Yield the sum of the squared errors of each epoch, and the weights after it."""
+    if not progress and not params.shuffle and len(table) <= _block_rows(params):
+        (whole,) = table.blocks(_block_rows(params))
+        at_once = max(1, ROWS_AT_ONCE // len(table))
+        for first in range(0, params.epochs, at_once):
+            yield from engine.epochs(whole, min(at_once, params.epochs - first))
+        return
+    for epoch in range(params.epochs):
+        squared_error = 0.0
+        for block in _blocks(table, params, seed, epoch):
+            for first in range(0, len(block.targets), engine.rows_at_once):
+                piece = block.take(slice(first, first + engine.rows_at_once))
+                squared_error += engine.train(piece)
+                if progress:
+                    progress(-(-len(piece.targets) // params.batch_size))
+        yield squared_error, engine.weights()
+
+
+def _block_rows(params: TrainParams) -> int:
+    return max(1, BLOCK_ROWS // params.batch_size) * params.batch_size  # so no batch spans two blocks
+
+
+def _blocks(table: Table, params: TrainParams, seed: int, epoch: int) -> Iterator[Examples]:
+    if not params.shuffle:
+        yield from table.blocks(_block_rows(params))
+        return
+    order = stream(seed, "shuffle", epoch)
+    for block in table.blocks(_block_rows(params)):
+        yield block.take(order.permutation(len(block.targets)))

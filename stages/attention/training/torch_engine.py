@@ -1,0 +1,54 @@
+"""The engine that defines the training: the article's loop in plain torch."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from attention.tasks.examples import Examples
+from attention.network import AttentionNetwork
+from attention.params.schema import TrainParams
+from attention.weights import Weights
+
+
+class TorchEngine:
+    """`zero_grad`, `backward`, `step`, once a batch, by autograd: works for every function of the registry."""
+
+    def __init__(self, weights: Weights, params: TrainParams, seed: int) -> None:
+        torch.set_num_threads(1)  # the tensors are tiny, and a sum split over threads depends on their number
+        self._initial = weights
+        self._network = AttentionNetwork.from_weights(weights, seed=seed)
+        self._network.train()
+        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=params.learning_rate)
+        self._batch_size = params.batch_size
+        self.rows_at_once = 512 * params.batch_size
+
+    def train(self, examples: Examples) -> float:
+        """Take one step a batch, in order; return the sum of the squared errors."""
+        network, optimizer = self._network, self._optimizer
+        criterion = torch.nn.MSELoss()
+        total = 0.0
+        every = [torch.tensor(column) for column in examples]
+        for first in range(0, len(examples.targets), self._batch_size):
+            inputs, contexts, targets = (column[first : first + self._batch_size] for column in every)
+            loss = criterion(network(inputs, contexts), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(targets)
+        return total
+
+    def epochs(self, examples: Examples, number: int) -> Iterator[tuple[float, Weights]]:
+        """Train on the same examples again and again; yield what `train` and then `weights` would give each time."""
+        return ((self.train(examples), self.weights()) for _ in range(number))
+
+    def weights(self) -> Weights:
+        """Return a copy of the weights as they are now."""
+        return self._initial.with_arrays(self._network.arrays())
+
+
+def torch_attention(weights: Weights) -> NDArray[np.float32]:
+    """Return the attention (n_contexts, seq_len) of a network with these weights."""
+    with torch.no_grad():
+        return AttentionNetwork.from_weights(weights).get_attention(torch.arange(weights.n_contexts)).numpy().copy()
