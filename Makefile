@@ -1,24 +1,28 @@
 # Every command of the project. They build and use .venv; nothing is installed anywhere else.
 PYTHON ?= python3
-BIN := $(CURDIR)/.venv/bin
-RUN := PATH="$(BIN):$$PATH"
+# Modules, not commands: a command's first line names its folder, and could not name one with a `$` in it.
+PIP := .venv/bin/python -P -m pip
+RUN := PATH="$$PWD/.venv/bin:$$PATH"
+
+LISTED = $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test check format extras bench ui docs screenshots lock clean
+.PHONY: help repro test check format extras bench ui skeleton docs screenshots lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/.installed: requirements.lock
+.venv/.installed: requirements.lock requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "make: Python 3.11 to 3.13 is needed, got " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
-	@echo "make: installing requirements.lock into .venv, once (a few minutes)"
+	@$(PYTHON) -c 'import platform, sys; sys.exit("make: torch 2.13 and Numba 0.68 are not made for Macs with Intel processors, nor for a Python that is; on another Mac name one for arm64: make PYTHON=/opt/homebrew/bin/python3" if (platform.system(), platform.machine()) == ("Darwin", "x86_64") else 0)'
+	@echo "make: installing requirements.lock and requirements-dev.lock into .venv, once (a few minutes)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(PIP) install --quiet --disable-pip-version-check --requirement requirements.lock --requirement requirements-dev.lock
+	@$(PIP) install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 repro: .venv/.installed ## Run what is out of date: generate, train, evaluate, plot, study
-	@$(RUN) dvc repro
+	@$(RUN) python -P -m dvc repro
 
 test: .venv/.installed ## Run the tests
 	@$(RUN) python -m pytest
@@ -26,17 +30,17 @@ test: .venv/.installed ## Run the tests
 check: .venv/.installed ## Lint, and check the types
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
-	@$(RUN) mypy
+	@$(RUN) python -m mypy
 
 format: .venv/.installed ## Put the code into its one layout
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
 
 extras: .venv/.installed ## Add what Dask, Ray and PostgreSQL take; their tests are skipped without
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dask,ray,server]'
+	@$(PIP) install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dask,ray,server]'
 
 bench: .venv/.installed ## Measure speed, start-up and scale side by side (ten minutes; peers are installed first)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@$(PIP) install --quiet --disable-pip-version-check --editable '.[bench]'
 	@$(RUN) python benchmarks/speed.py
 	@$(RUN) python benchmarks/pipeline.py
 	@$(RUN) python benchmarks/scale.py
@@ -47,16 +51,21 @@ docs: repro ## Bring the tables of the README and the pictures of docs/ up to da
 
 screenshots: .venv/.installed ## Take the pictures in docs/screenshots anew (a minute; needs Chromium)
 	@mkdir -p docs/screenshots
-	@$(RUN) SCREENSHOTS="$(CURDIR)/docs/screenshots" python -m pytest -n 0 tests/test_browser.py
+	@$(RUN) SCREENSHOTS="$$PWD/docs/screenshots" python -m pytest -n 0 tests/pipeline/test_browser.py
 
 ui: .venv/.installed ## Show and compare the runs in a browser (http://127.0.0.1:5000)
-	@$(RUN) mlflow ui --backend-store-uri sqlite:///mlflow.db
+	@$(RUN) python -P -m mlflow ui --backend-store-uri sqlite:///mlflow.db
 
-lock: ## Choose new versions: pyproject.toml -> requirements.lock
+skeleton: .venv/.installed ## Lay out a project of your own on the workbench: make skeleton DIR=../mine
+	@.venv/bin/python tests/second_project/lay_out.py "$(DIR)"
+
+lock: ## Choose new versions: pyproject.toml -> requirements.lock (what computes), requirements-dev.lock (what checks)
 	@rm -rf .venv && $(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet torch==2.13.0 $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*(f"\"{d}\"" for d in p["dependencies"] + p["optional-dependencies"]["dev"]))')
-	@$(BIN)/pip freeze --quiet | sed 's/+cpu$$//' > requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(PIP) install --quiet torch==2.13.0 $$($(call LISTED,p["dependencies"]))
+	@$(PIP) freeze --quiet | sed 's/+cpu$$//' > requirements.lock
+	@$(PIP) install --quiet --constraint requirements.lock $$($(call LISTED,p["optional-dependencies"]["dev"]))
+	@$(PIP) freeze --quiet | sed 's/+cpu$$//' | grep -vxFf requirements.lock > requirements-dev.lock
+	@$(PIP) install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch .venv/.installed
 
 clean: ## Remove what the commands build, but not the results

@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from attention.training.compiled_engine import CompiledEngine
-from attention.tasks.examples import Examples
-from attention.training.engines import Engine
 from attention.params.schema import TrainParams
+from attention.tasks.examples import Examples
+from attention.training.compiled_engine import CompiledEngine
+from attention.training.engines import Engine
 from attention.training.torch_engine import TorchEngine
 from attention.weights import Weights
 

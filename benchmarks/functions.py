@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from attention.functions import ATTENTION_FUNCTIONS
+from attention.measures.recovery import recovery
+from attention.params import load_params
+from attention.params.schema import TrainParams
 from attention.tasks.examples import Examples, Truth, draw_examples, draw_truth
 from attention.training.engines import attention_of, choose_engine, start_engine
-from attention.functions import ATTENTION_FUNCTIONS
-from attention.params import load_params
-from attention.measures.recovery import recovery
-from attention.params.schema import TrainParams
 from attention.weights import Weights, draw_weights
 from report import RESULTS, write_markdown
 from together import TorchTogether

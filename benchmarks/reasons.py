@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attention.training.engines import attention_of
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.measures.recovery import recovery
+from attention.training.engines import attention_of
 from attention.weights import Weights
 from functions import Training, follow
 from report import write_report

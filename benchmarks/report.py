@@ -43,7 +43,11 @@ def machine() -> str:
     processor = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        models = [
+            line.partition(":")[2].strip()
+            for line in info.read_text(encoding="utf-8").splitlines()
+            if "model name" in line
+        ]
         processor = models[0] if models else processor
     return (
         f"Measured on {processor}, {os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(versions)}."

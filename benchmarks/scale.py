@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from attention.tasks.examples import ExampleTable, draw_examples, draw_truth, write_examples
 from attention.params import load_params
+from attention.tasks.examples import ExampleTable, draw_examples, draw_truth, write_examples
 from attention.training.loop import train
 from attention.weights import draw_weights
 from report import write_report

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from attention.tasks.examples import draw_examples, draw_truth
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params import load_params
+from attention.tasks.examples import draw_examples, draw_truth
 from attention.weights import draw_weights
 from contenders import (
     EPOCHS,

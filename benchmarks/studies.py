@@ -25,33 +25,33 @@ TRAIN = """
 import sys, time
 sys.path.insert(0, "stages")
 from workbench.compute.schedule import compute
-from workbench.compute.checkpoint import Journal
-from attention.study.trainings import members_of, train_member
+from workbench.compute.checkpoint import Checkpoint
+from attention.study.trainings import TRAININGS, run_training, trainings_of
 from attention.params import load_study
 params, configurations = load_study()
-members, journal = members_of(configurations, 0, params.study.seeds), Journal()
-train_member(members[0])  # its kernel is loaded
+trainings, checkpoint = trainings_of(configurations, 0, params.study.seeds), Checkpoint(TRAININGS, "study")
+run_training(trainings[0])  # its kernel is loaded
 where = params.compute.model_copy(update={"workers": int(sys.argv[1])})
 started = time.perf_counter()
-print(sum(1 for _ in compute(members, (), where, journal)), time.perf_counter() - started)
-journal.remove()
+print(sum(1 for _ in compute(TRAININGS, trainings, (), where, checkpoint)), time.perf_counter() - started)
+checkpoint.remove()
 """
 SHOW = """
 import sys, time
 sys.path.insert(0, "stages")
 import study
 from attention.study.spread import group
-from attention.study.trainings import members_of, train_member
+from attention.study.trainings import run_training, trainings_of
 configurations = study.load_study()[1]
 params, seeds = study.load_study()[0], study.load_study()[0].study.seeds
-members = members_of(configurations, 0, seeds)
-groups = group(configurations, 0, seeds, [train_member(member) for member in members])
+trainings = trainings_of(configurations, 0, seeds)
+groups = group(configurations, 0, seeds, [run_training(training) for training in trainings])
 [each.spread for each in groups]  # the tables have needed it before
 started = time.perf_counter()
 with study.record_study(params) as run:
     run.show(groups)
 assert not run.lost
-print(len(members), time.perf_counter() - started)
+print(len(trainings), time.perf_counter() - started)
 """
 
 

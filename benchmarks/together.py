@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attention.tasks.examples import Examples
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import TrainParams
-from workbench.stage.streams import stream
+from attention.tasks.examples import Examples
 from attention.weights import Weights
+from workbench.stage.streams import stream
 
 
 class TorchTogether:

@@ -1,19 +1,21 @@
 """Evaluate the trained network: its error on new data, and how well its attention matches the truth."""
 
+from workbench.stage.run import run_stage
+
 from pathlib import Path
 
 import numpy as np
 
-from workbench.stage.run import run_stage
-from attention.tasks.examples import ExampleTable, read_truth
-from attention.training.engines import attention_of
-from workbench.stage.errors import DataError
+from attention.measures import baseline_mses, network_mse, recovery, shares
 from attention.params import load_params
-from attention.measures.prediction import baseline_mses, network_mse
-from attention.measures.recovery import recovery, shares
-from workbench.tables import Metrics, number_rows, write_metrics, write_table
-from workbench.tracking import continue_run, show_evaluation
+from attention.tasks.examples import ExampleTable, read_truth
+from attention.training import attention_of
+from attention.views.stages import show_evaluation
+from attention.views.tracked import TRACKED, experiment
 from attention.weights import load_weights
+from workbench.stage.errors import DataError
+from workbench.tables import Metrics, number_rows, write_json, write_table
+from workbench.tracking.run import continue_run
 
 DATA, OUT = Path("data/generate"), Path("data/evaluate")
 MODEL = Path("data/train/model.safetensors")
@@ -45,12 +47,12 @@ def main() -> str:
         "normalized": shares(attention).ravel(),
         "effective": shares(attention, weights.output).ravel(),
     }
-    write_metrics(OUT / "metrics.json", metrics)
+    write_json(OUT / "metrics.json", metrics)
     write_table(OUT / "errors.csv", {"predictor": list(errors), "mse": list(errors.values())})
     write_table(OUT / "attention.csv", table)
     write_table(OUT / "recovery.csv", {"context": np.arange(len(truth)), "position": truth, **measures._asdict()})
 
-    with continue_run(params.tracking, weights, OUT / "metrics.json", "evaluate") as run:
+    with continue_run(TRACKED, params.tracking, experiment(weights), OUT / "metrics.json", "evaluate") as run:
         show_evaluation(run)
     return (
         f"evaluate: {weights.function} on {len(test):,} test sequences -> MSE {metrics['mse']:.3g}, "

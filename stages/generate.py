@@ -1,8 +1,9 @@
 """Generate the toy data set: a context decides which number of a sequence is the answer."""
 
 from workbench.stage.run import run_stage
-from attention.tasks.examples import draw_examples, draw_truth, write_examples, write_truth
+
 from attention.params import load_params
+from attention.tasks.examples import draw_examples, draw_truth, write_examples, write_truth
 
 
 def main() -> str:

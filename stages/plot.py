@@ -1,10 +1,13 @@
 """Plot true against learned attention, the error, and how the attention grew."""
 
+from workbench.stage.run import run_stage
+
 from pathlib import Path
 
 import numpy as np
 
-from workbench.stage.run import run_stage
+from attention.measures import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS, shares
+from attention.params import load_params
 from attention.pictures.figures import (
     attention_figure,
     attention_maps,
@@ -14,12 +17,12 @@ from attention.pictures.figures import (
     save_animation,
     save_figure,
 )
-from workbench.stage.outputs import keep_only
-from attention.params import load_params
-from attention.measures.recovery import shares
-from workbench.tables import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS, read_grid, read_metrics
-from workbench.tracking import continue_run, show_pictures
+from attention.views.stages import show_pictures
+from attention.views.tracked import TRACKED, experiment
 from attention.weights import load_weights
+from workbench.stage.outputs import keep_only
+from workbench.tables import read_grid, read_metrics
+from workbench.tracking.run import continue_run
 
 TRAIN, EVALUATE, OUT = Path("data/train"), Path("data/evaluate"), Path("data/plot")
 PICTURED_EPOCHS = 20  # of a long training, as many maps as a person would step through
@@ -48,7 +51,7 @@ def main() -> str:
     save_animation(OUT / "epochs.gif", [OUT / f"epochs/{epoch}.png" for epoch in pictured])
     keep_only(OUT / "epochs", (f"{epoch}.png" for epoch in pictured))
 
-    with continue_run(params.tracking, weights, EVALUATE / "metrics.json", "plot") as run:
+    with continue_run(TRACKED, params.tracking, experiment(weights), EVALUATE / "metrics.json", "plot") as run:
         show_pictures(run)
     return (
         f"plot: {weights.function}, {len(attention)} epochs -> attention.png and its companions "

@@ -1,14 +1,11 @@
 """Train every configuration of the study's grid with every seed, and report the spread."""
 
+from workbench.stage.run import run_stage
+
 from pathlib import Path
 
-from workbench.stage.run import run_stage
-from workbench.compute.schedule import compute
-from attention.pictures.figures import curves_figure, recovery_figure, save_figure
-from workbench.compute.checkpoint import Journal
-from attention.study.trainings import members_of
 from attention.params import load_study
-from workbench.progress import count_trainings
+from attention.pictures.figures import curves_figure, recovery_figure, save_figure
 from attention.study.spread import (
     article_marks,
     first_runs,
@@ -19,8 +16,12 @@ from attention.study.spread import (
     summary_columns,
     training_errors,
 )
-from workbench.tables import write_table
+from attention.study.trainings import TRAININGS, trainings_of
 from attention.study.view import record_study
+from workbench.compute.checkpoint import Checkpoint
+from workbench.compute.schedule import compute
+from workbench.progress import count_trainings
+from workbench.tables import write_table
 
 OUT = Path("data/study")
 
@@ -29,14 +30,14 @@ def main() -> str:
     """Write data/study/ from seed, data.*, model.*, train.* and study.*; where it is computed changes nothing."""
     params, configurations = load_study()
     seed, seeds = params.seed, params.study.seeds
-    members, journal = members_of(configurations, seed, seeds), Journal()
-    outcomes = dict(journal.known(members))
+    trainings, checkpoint = trainings_of(configurations, seed, seeds), Checkpoint(TRAININGS, "study")
+    outcomes = dict(checkpoint.known(trainings))
     with record_study(params) as run:
-        with count_trainings(len(members), len(outcomes)) as bar:
-            for number, outcome in compute(members, outcomes, params.compute, journal):
+        with count_trainings(len(trainings), len(outcomes)) as bar:
+            for number, outcome in compute(TRAININGS, trainings, outcomes, params.compute, checkpoint):
                 outcomes[number] = outcome
                 bar.training()
-        groups = group(configurations, seed, seeds, [outcomes[number] for number in range(len(members))])
+        groups = group(configurations, seed, seeds, [outcomes[number] for number in range(len(trainings))])
 
         write_table(OUT / "results.csv", result_columns(groups))
         write_table(OUT / "histories.csv", history_columns(groups))
@@ -45,7 +46,7 @@ def main() -> str:
             OUT / "curves.png", curves_figure(training_errors(groups), first_runs(groups), article_marks(groups))
         )
         save_figure(OUT / "recovery.png", recovery_figure(recoveries(groups)))
-        journal.remove()
+        checkpoint.remove()
         run.show(groups)
     return f"study: {len(groups)} configurations, {seeds} seeds each -> data/study/{run.where}"
 

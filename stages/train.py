@@ -1,19 +1,20 @@
 """Train the attention network and record every epoch."""
 
+from workbench.stage.run import run_stage
+
 from pathlib import Path
 
-import numpy as np
-
-from workbench.stage.run import run_stage
-from attention.tasks.examples import ExampleTable, md5, read_truth
-from workbench.live import live_signal
+from attention.measures import ATTENTION_COLUMNS, HISTORY_COLUMNS, recovery
 from attention.params import load_params
-from workbench.progress import progress
-from attention.measures.recovery import recovery
-from workbench.tables import ATTENTION_COLUMNS, HISTORY_COLUMNS, number_rows, write_table
-from workbench.tracking import show_training, start_run
-from attention.training.loop import determining, train
+from attention.tasks.examples import ExampleTable, read_truth
+from attention.training import determining, train
+from attention.views.stages import show_training
+from attention.views.tracked import TRACKED, experiment
 from attention.weights import draw_weights, save_weights
+from workbench.progress import live_signal, progress
+from workbench.stage.outputs import md5
+from workbench.tables import write_grid, write_table
+from workbench.tracking.run import start_run
 
 DATA, OUT = Path("data/generate"), Path("data/train")
 
@@ -33,7 +34,11 @@ def main() -> str:
     steps_per_epoch = -(-len(table) // params.train.batch_size)
     rows, attention = [], []
     epochs = params.train.epochs
-    with start_run(params.tracking, initial) as run, progress(epochs, steps_per_epoch) as bar, live_signal() as signal:
+    with (
+        start_run(TRACKED, params.tracking, experiment(initial)) as run,
+        progress(epochs, steps_per_epoch) as bar,
+        live_signal() as signal,
+    ):
         for epoch in train(initial, table, params.train, params.seed, bar.steps):
             measures = recovery(epoch.attention, epoch.weights.output, truth).means()
             rows.append((epoch.epoch, epoch.mse, *measures.values()))
@@ -44,7 +49,7 @@ def main() -> str:
 
         save_weights(OUT / "model.safetensors", epoch.weights)
         write_table(OUT / "history.csv", dict(zip(HISTORY_COLUMNS, zip(*rows, strict=True), strict=True)))
-        write_table(OUT / "attention.csv", number_rows(ATTENTION_COLUMNS, np.stack(attention)))
+        write_grid(OUT / "attention.csv", ATTENTION_COLUMNS, attention)
         show_training(run)
     return (
         f"train: {len(table):,} sequences -> {function}, {epochs} epochs, MSE {epoch.mse:.3g} -> data/train/{run.where}"

@@ -1,1 +1,1 @@
-"""The one model package that every stage shares."""
+"""The laboratory for attention functions, on the workbench."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from attention.functions import ATTENTION_FUNCTIONS
-from workbench.stage.streams import stream
 from attention.weights import Arrays, Weights, draw_weights, load_weights
+from workbench.stage.streams import stream
 
 
 class AttentionNetwork(nn.Module):

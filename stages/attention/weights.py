@@ -1,6 +1,5 @@
 """The numbers of a network, without torch: drawing them, and their file."""
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -13,14 +12,21 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from workbench.stage.errors import ModelError, OptionError, show_name
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions.entry import OptionError, Options, resolve_options
+from workbench.stage.errors import UserError, show_name
+from workbench.stage.inputs import from_json, regular
 from workbench.stage.outputs import writing
-from attention.functions.entry import Options, resolve_options
 from workbench.stage.streams import stream
+from workbench.tracking.tracked import experiment_key
 
 Arrays = dict[str, NDArray[np.float32]]
+MOST_FILE, MOST_HEADER = 1_000_000_000, 1_000_000  # bytes
 METADATA = "attention"  # one entry: safetensors writes several in an order that changes from process to process
+
+
+class ModelError(UserError):
+    """A model file is missing, damaged, or not one of ours."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Weights:
     @property
     def key(self) -> str:
         """The experiment key: equal for two networks exactly when their origins are."""
-        return hashlib.sha256(_canonical(self.origin).encode()).hexdigest()[:32]
+        return experiment_key(self.origin)
 
     @property
     def output(self) -> NDArray[np.float32]:
@@ -116,7 +122,9 @@ def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int |
 
     """
     try:
-        Path(path).open("rb").close()  # what safetensors says of a missing file has neither errno nor strerror
+        with regular(path, MOST_FILE).open("rb") as start:
+            if int.from_bytes(start.read(8), "little") > MOST_HEADER:
+                raise ValueError("a header larger than any of ours")
         with safe_open(path, framework="numpy") as file:
             metadata = (file.metadata() or {}).get(METADATA)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -127,7 +135,7 @@ def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int |
     if metadata is None:
         raise ModelError(f"{path}: has no {METADATA!r} metadata, so it is not a network of this project; {_AGAIN}")
     try:
-        about = json.loads(metadata)
+        about = from_json(metadata)
         n, s, options = about["n_contexts"], about["seq_len"], about.get("options", {})
         weights = Weights(about["function"], n, s, arrays, about["origin"], options)
         if not type(weights.n_contexts) is type(weights.seq_len) is int:  # 7.0 and true would pass for 7 and 1

@@ -1,1 +1,1 @@
-"""compiler."""
+"""From a torch module to a compiled training step."""

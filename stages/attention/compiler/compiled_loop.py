@@ -8,10 +8,8 @@ from numba.extending import overload, register_jitable
 from numpy.typing import NDArray
 
 from attention.compiler.kernel_arithmetic import Floats
-from attention.compiler.kernel_cache import use_content_cache
+from attention.compiler.kernel_cache import keep_compiled
 from attention.compiler.kernels import Kernel
-
-use_content_cache()
 
 Integers = NDArray[np.int64]
 
@@ -40,7 +38,8 @@ def _choose_pull_back(k: Kernel, p: Floats, c: int, a: Floats, da: Floats, g: Fl
     return k.instance_class.pull_back
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@keep_compiled
+@njit(nogil=True, error_model="numpy")
 def train_epochs(
     k: Kernel,
     p: Floats,
@@ -135,7 +134,8 @@ def bias_corrections(
 
 
 # Not without the GIL: to take it again, among a study's threads, costs more than all of this.
-@njit(cache=True, error_model="numpy")
+@keep_compiled
+@njit(error_model="numpy")
 def attention_matrix(k: Kernel, p: Floats, attention: Floats) -> None:
     """Fill the attention (n_contexts, seq_len) from the attention's flat parameters."""
     for c in range(attention.shape[0]):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.stage.errors import OptionError
+from workbench.stage.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +22,10 @@ Parameters = Mapping[str, "Tensor"]
 Shapes = dict[str, tuple[int, ...]]
 Options = Mapping[str, float]
 Initial = Callable[..., NDArray[np.floating[Any]]]
+
+
+class OptionError(UserError):
+    """An attention function is asked for with an option that it does not have, or of a value that it cannot take."""
 
 
 @dataclass(frozen=True)

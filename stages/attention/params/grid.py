@@ -1,6 +1,5 @@
 """The study's grid: which trainings it names, and what is wrong with it."""
 
-import copy
 import difflib
 import itertools
 import json
@@ -10,10 +9,11 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from workbench.stage.errors import show_name, show_value
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import OPTIONS, resolve_options
-from attention.params.schema import Params, describe, disagreements, known_keys, value_of
+from attention.params.schema import MOST_ROWS, Params, disagreements
+from workbench.stage.errors import show_name, show_value
+from workbench.stage.params import describe, known_keys, value_of, values_type
 
 GRID_SECTIONS = ("data.", "model.", "train.")  # what a study may vary, besides the seed
 CLUSTERS = ("dask", "ray")
@@ -28,19 +28,21 @@ class Configuration(NamedTuple):
 
 
 def study_problems(params: Params) -> Iterator[str]:
-    """Yield a line for each problem of a study and of where it is computed, before its values are looked at."""
+    """Yield a line for each problem of a study and of where it is computed, each value of the grid taken by itself."""
     grid, seeds = params.study.grid, params.study.seeds
-    allowed = [key for key in known_keys() if key.startswith(GRID_SECTIONS)]
-    for key, values in grid.items():
-        if key not in allowed:
-            near = difflib.get_close_matches(key, allowed, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(allowed)}"
-            yield f"study.grid: got the key {show_name(key)}; {hint}"
-        elif not values:
-            yield f"study.grid: {key}: got []; allowed: a list of different values, at least one"
+    allowed = [key for key in known_keys(Params) if key.startswith(GRID_SECTIONS)]
+    problems = [line for key, values in grid.items() for line in _value_problems(key, values, allowed)]
+    yield from problems
     trainings = seeds * math.prod(map(len, grid.values()))
     if trainings > MOST_TRAININGS:
         yield f"study.grid: got {trainings:,} trainings; allowed: at most {MOST_TRAININGS:,}; take fewer values"
+    elif not problems:
+        epochs = grid.get("train.epochs", [params.train.epochs])
+        if (rows := trainings // len(epochs) * sum(epochs)) > MOST_ROWS:
+            yield (
+                f"study: got {trainings:,} trainings of {rows:,} epochs in all; allowed: at most {MOST_ROWS:,} epochs; "
+                "take fewer values, seeds or epochs"
+            )
     if params.compute.address is not None and params.compute.backend not in CLUSTERS:
         yield (
             f"compute.address: got {show_value(params.compute.address)}; allowed with {params.compute.backend}, "
@@ -48,38 +50,86 @@ def study_problems(params: Params) -> Iterator[str]:
         )
 
 
-def all_configurations(tree: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> tuple[list[Configuration], list[str]]:
+def _value_problems(key: str, values: list[Any], allowed: list[str]) -> Iterator[str]:
+    """Yield a line for each problem of one key of the grid."""
+    if key not in allowed:
+        near = difflib.get_close_matches(key, allowed, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(allowed)}"
+        yield f"study.grid: got the key {show_name(key)}; {hint}"
+        return
+    if not values:
+        yield f"study.grid: {key}: got []; allowed: a list of different values, at least one"
+    try:
+        meant = values_type(Params, key).validate_python(values)
+    except ValidationError as error:
+        section, _, name = key.partition(".")
+        for problem in error.errors():
+            value, problem["loc"] = values[int(problem["loc"][0])], (section, name)
+            yield f"study.grid: {describe(Params, {section: {name: value}}, problem)}"
+        return
+    if len(set(map(repr, meant))) < len(meant):
+        yield _not_different(key, values)
+
+
+def _not_different(key: str, values: list[Any]) -> str:
+    return (
+        f"study.grid: {key}: got {show_value(values)}; allowed: a list of different values "
+        "(null and auto are what they stand for)"
+    )
+
+
+def all_configurations(params: Params) -> tuple[list[Configuration], list[str]]:
     """Return every combination of the grid's values, and a line for each problem that one of them has."""
-    keys = [key for key in known_keys() if key in grid]
-    found, problems = [], []
-    for values in itertools.product(*(grid[key] for key in keys)):
-        changed = {name: copy.copy(section) for name, section in tree.items()}
-        for key, value in zip(keys, values, strict=True):
-            section, _, name = key.partition(".")
-            changed[section][name] = value
-        if "model.attention" in keys:  # params.yaml may set options for a function that is not in the grid
-            _drop_options(changed["model"], keys)
-        try:
-            params = Params.model_validate(changed)
-        except ValidationError as error:
-            problems += [f"study.grid: {describe(changed, problem)}" for problem in error.errors()]
-            continue
-        problems += [f"study.grid: {line}" for line in disagreements(params)]
-        found.append(Configuration({key: value_of(params, key) for key in keys}, params))
+    grid = params.study.grid
+    keys = [key for key in known_keys(Params) if key in grid]
+    made, problems = [], []
+    for prefix in GRID_SECTIONS:  # a section is checked once, not in each combination with the others
+        sections, found = _sections(params, prefix, keys)
+        made.append(sections)
+        problems += found
+    if problems:
+        return [], problems
+    configurations = [
+        Configuration({key: value_of(chosen, key) for key in keys}, chosen)
+        for data, model, train in itertools.product(*made)
+        for chosen in [params.model_copy(update={"data": data, "model": model, "train": train})]
+    ]
+    checked = {}  # by all that sections can disagree on
+    for _, chosen in configurations:
+        data, train = chosen.data, chosen.train
+        checked[id(chosen.model), data.seq_len, data.n_contexts, train.engine, train.epochs] = chosen
+    problems = [f"study.grid: {line}" for chosen in checked.values() for line in disagreements(chosen)]
     for key in keys if not problems else []:
-        texts = [_meaning(params) for params in _along(found, keys, grid, key)]
+        texts = [_meaning(chosen) for chosen in _along(configurations, keys, grid, key)]
         if len(set(texts)) < len(texts):
-            problems.append(
-                f"study.grid: {key}: got {show_value(grid[key])}; allowed: a list of different values "
-                "(null and auto are what they stand for)"
-            )
+            problems.append(_not_different(key, grid[key]))
+    return configurations, problems
+
+
+def _sections(params: Params, prefix: str, keys: list[str]) -> tuple[list[Any], list[str]]:
+    """Return a section of the parameters with every combination of its own values, and what is wrong with them."""
+    name = prefix.rstrip(".")
+    own = [key for key in keys if key.startswith(prefix)]
+    section = getattr(params, name)
+    found, problems = [], []
+    for values in itertools.product(*(params.study.grid[key] for key in own)):
+        changed = section.model_dump() | {
+            key.removeprefix(prefix): value for key, value in zip(own, values, strict=True)
+        }
+        if "model.attention" in own:  # params.yaml may set options for a function that is not in the grid
+            _drop_options(changed, own)
+        try:
+            found.append(type(section).model_validate(changed))
+        except ValidationError as error:
+            for problem in error.errors():
+                problem["loc"] = (name, *problem["loc"])
+                problems.append(f"study.grid: {describe(Params, {name: changed}, problem)}")
     return found, problems
 
 
 def _drop_options(model: dict[str, Any], keys: list[str]) -> None:
     """Set to null the options that the function does not have, unless the grid gives them."""
-    function = ATTENTION_FUNCTIONS.get(model["attention"]) if isinstance(model["attention"], str) else None
-    for name in set(OPTIONS) - set(function.options) if function else ():
+    for name in set(OPTIONS) - set(ATTENTION_FUNCTIONS[model["attention"]].options):
         if f"model.{name}" not in keys:
             model[name] = None
 
@@ -93,7 +143,7 @@ def _along(found: list[Configuration], keys: list[str], grid: Mapping[str, list[
 def _meaning(params: Params) -> str:
     """Return all that a training is made from, with the function's own options for null, and its engine for auto."""
     function = ATTENTION_FUNCTIONS[params.model.attention]
-    values = {key: value_of(params, key) for key in known_keys() if key.startswith(GRID_SECTIONS)}
+    values = {key: value_of(params, key) for key in known_keys(Params) if key.startswith(GRID_SECTIONS)}
     options = resolve_options(function, params.model.options, params.data.seq_len)
     values |= {f"model.{name}": value for name, value in options.items()}
     if values["train.engine"] == "auto":

@@ -1,1 +1,1 @@
-"""pictures."""
+"""Figures and their style."""

@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 TRUTH, RAW, EFFECTIVE, GREY = "#222222", "#e69f00", "#0072b2", "#666666"
 TRUE, LEARNED, SEEN = "true attention", "learned |a|, normalized", "effective |a·w|, normalized"
+RUNS = 3  # zlib's Z_RLE
 CURVE_PANELS, RECOVERY_ROWS = 20, 60  # of a large study, as many as one picture can hold
 MAPPED_PANELS = 10  # with more contexts, bars would be hairlines: one map shows them all
 
@@ -215,10 +216,14 @@ def _of_all(shown: Sequence[str], names: Collection[str]) -> str:
 
 
 def save_figure(path: str | Path, figure: Figure) -> None:
-    """Write a PNG without the version and date that matplotlib would add."""
+    """Write a PNG without the version and date that matplotlib would add.
+
+    Compressed by runs of equal bytes alone: of what else to look for, zlib and zlib-ng, one of which is the system's or
+    came with Pillow, have ideas of their own.
+    """
     canvas: Any = FigureCanvasAgg(figure)  # savefig would lay out and draw everything twice
     with writing(path) as beside:
-        canvas.print_png(beside, metadata={"Software": None})
+        canvas.print_png(beside, metadata={"Software": None}, pil_kwargs={"compress_type": RUNS})
 
 
 def save_animation(path: str | Path, stills: Sequence[Path], seconds: float = 0.8) -> None:

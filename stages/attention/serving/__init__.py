@@ -1,1 +1,1 @@
-"""serving."""
+"""The network as a model of MLflow."""

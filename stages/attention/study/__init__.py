@@ -1,1 +1,1 @@
-"""study."""
+"""Many trainings compared: the grid's configurations, each with many seeds."""

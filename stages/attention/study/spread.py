@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attention.measures.columns import HISTORY_COLUMNS
 from attention.params.grid import Configuration
-from attention.study.trainings import Outcome, study_seeds
 from attention.params.schema import Params
+from attention.study.trainings import Outcome, study_seeds
 from workbench.stage.streams import stream
 
 Floats = NDArray[np.float64]
 Columns = dict[str, list[Any]]
 
-MEASURES = ("mse", "normalized", "effective", "accuracy")
+MEASURES = HISTORY_COLUMNS[1:]
 SPREAD = ("median", "q1", "q3", "low", "high")  # the quartiles are of the trainings, the interval of the median
 # The article's own errors after each epoch, and of what training it reports them.
 ARTICLE_MSE = (0.0530, 0.0029, 0.0000126, 0.0000125)
@@ -85,7 +86,7 @@ class Group:
 
 
 def group(configurations: Sequence[Configuration], seed: int, seeds: int, outcomes: Sequence[Outcome]) -> list[Group]:
-    """Put outcomes, in the order of `members_of`, to their configurations."""
+    """Put outcomes, in the order of `trainings_of`, to their configurations."""
     return [
         Group(
             {key: value_text(value) for key, value in values.items()},
@@ -139,10 +140,10 @@ def read_outcomes(folder: Path) -> list[Outcome]:
     """Read the outcomes of a study from the tables that it wrote, in their order."""
     histories: dict[tuple[str, ...], list[list[float]]] = {}
     of_one = -len(MEASURES)
-    with (folder / "histories.csv").open(newline="") as file:
+    with (folder / "histories.csv").open(encoding="utf-8", newline="") as file:
         for row in itertools.islice(csv.reader(file), 1, None):
             histories.setdefault(tuple(row[: of_one - 1]), []).append([float(number) for number in row[of_one:]])
-    with (folder / "results.csv").open(newline="") as file:
+    with (folder / "results.csv").open(encoding="utf-8", newline="") as file:
         rows = list(itertools.islice(csv.reader(file), 1, None))
     return [
         Outcome(histories.get(tuple(row[:of_one]), []), float(row[of_one]) if row[of_one] else None) for row in rows

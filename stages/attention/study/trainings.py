@@ -1,24 +1,37 @@
 """The trainings of a study, each in memory: what generate, train and evaluate would make of its parameters and seed."""
 
 import hashlib
+import importlib.metadata
 import json
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from attention.tasks.examples import DrawnTable, Truth, draw_truth
-from workbench.stage.errors import TrainingError
-from attention.params.grid import Configuration
 from attention.measures.prediction import network_mse
 from attention.measures.recovery import recovery
+from attention.params.grid import Configuration
 from attention.params.schema import MOST_SEED, Params
-from attention.training.loop import Epoch, determining, train
+from attention.tasks.examples import DrawnTable, Truth, draw_truth
+from attention.training.loop import TrainingError, determining, train
 from attention.weights import draw_weights
+from workbench.compute.work import Work
+from workbench.stage.outputs import digest_of_code
+
+Measured = tuple[float, NDArray[np.float32], NDArray[np.float32]]  # of an epoch: mse, attention, output weights
+
+# What an outcome is computed with.
+ROOMS = (
+    *("compiler", "functions", "measures", "network.py", "params"),
+    *("study", "tasks", "training", "weights.py"),
+)
 
 
-class Member(NamedTuple):
+class Training(NamedTuple):
     """One training of a study."""
 
     params: Params  # with a seed that is not read
@@ -32,9 +45,9 @@ class Outcome(NamedTuple):
     mse: float | None  # on the test examples, as in metrics.json; None: the training diverged
 
 
-def members_of(configurations: Sequence[Configuration], seed: int, seeds: int) -> list[Member]:
+def trainings_of(configurations: Sequence[Configuration], seed: int, seeds: int) -> list[Training]:
     """Return the trainings of a study in their order: of each configuration, one with each seed."""
-    return [Member(params, each) for _, params in configurations for each in study_seeds(seed, seeds)]
+    return [Training(params, each) for _, params in configurations for each in study_seeds(seed, seeds)]
 
 
 def study_seeds(seed: int, seeds: int) -> list[int]:
@@ -42,17 +55,18 @@ def study_seeds(seed: int, seeds: int) -> list[int]:
     return [(seed + number) % (MOST_SEED + 1) for number in range(seeds)]
 
 
-def train_member(member: Member) -> Outcome:
+def run_training(training: Training) -> Outcome:
     """Draw the data, train and evaluate, with the numbers of the pipeline's own stages to the last bit."""
-    params, seed = member
+    params, seed = training
     data, seq_len = params.data, params.data.seq_len
     truth = draw_truth(seed, data)
     examples = DrawnTable(seed, "train", data.n_train, truth, seq_len)
     initial = draw_weights(params.model.attention, len(truth), seq_len, seed, options=params.model.options)
-    epochs, diverged = [], False
+    epochs: list[Measured] = []
+    diverged = False
     try:
-        for epoch in train(initial, examples, params.train, seed):
-            epochs.append(epoch)  # noqa: PERF402 - those before it diverges are kept
+        for epoch in train(initial, examples, params.train, seed):  # those before it diverges are kept
+            epochs.append((epoch.mse, epoch.attention, epoch.weights.output))
     except TrainingError:
         diverged = True
     history = _history(epochs, truth) if epochs else []
@@ -62,19 +76,46 @@ def train_member(member: Member) -> Outcome:
     return Outcome(history, mse if math.isfinite(mse) else None)
 
 
-def _history(epochs: list[Epoch], truth: Truth) -> list[list[float]]:
+def _history(epochs: list[Measured], truth: Truth) -> list[list[float]]:
     """Measure all epochs at once, which costs as much as to measure one."""
-    attention = np.stack([epoch.attention for epoch in epochs])
-    measures = recovery(attention, np.stack([epoch.weights.output for epoch in epochs]), truth)
+    errors, attention, outputs = zip(*epochs, strict=True)
+    measures = recovery(np.stack(attention), np.stack(outputs), truth)
     means = np.stack([values.mean(axis=-1) for values in measures], axis=-1).tolist()  # (epochs, measures)
-    return [[epoch.mse, *of_epoch] for epoch, of_epoch in zip(epochs, means, strict=True)]
+    return [[mse, *of_epoch] for mse, of_epoch in zip(errors, means, strict=True)]
 
 
-def member_key(member: Member) -> str:
-    """Return the experiment key of a member: equal for two members exactly when all that determines them is."""
-    (params, seed), data = member, member.params.data
+def training_key(training: Training) -> str:
+    """Return the experiment key of a training: equal for two trainings exactly when all that determines them is."""
+    (params, seed), data = training, training.params.data
     about = {
         **determining(params, seed, data.seq_len),
         "data": [data.n_train, data.n_test, data.seq_len, data.n_contexts, data.true_attention],
     }
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of the code that computes an outcome, as it was when first asked for in this process."""
+    attention = Path(__file__).parents[1]
+    versions = [importlib.metadata.version(package).partition("+")[0] for package in ("numba", "numpy", "torch")]
+    rooms = digest_of_code(*(attention / room for room in ROOMS))
+    return hashlib.sha256(" ".join([rooms, *versions]).encode()).hexdigest()[:16]
+
+
+def _to_json(outcome: Outcome) -> list[Any]:
+    return [*outcome]
+
+
+def _from_json(values: list[Any]) -> Outcome:
+    history, mse = values
+    if not all(math.isfinite(sum(row)) for row in history) or not (mse is None or math.isfinite(mse)):
+        raise ValueError("numbers that no training leaves")
+    return Outcome(history, mse)
+
+
+def _alike(training: Training) -> int:
+    return id(training.params)  # one configuration
+
+
+TRAININGS = Work("training", run_training, training_key, _alike, code_digest, _to_json, _from_json)

@@ -14,19 +14,21 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Metric, Param
 
-from attention.tasks.examples import md5
 from attention.params import load_study
 from attention.params.schema import Params
 from attention.study.spread import MEASURES, SPREAD, Group, group, read_outcomes, summary_columns, value_text
-from workbench.tracking.recorder import PROCESS, REQUEST_METRICS, Recorder, soft, this_process
-from workbench.tracking.store import open_store
 from attention.training.loop import determining
+from attention.views.stages import TEST_METRICS
+from attention.views.tracked import TRACKED
+from workbench.stage.outputs import md5
+from workbench.stage.process import this_process
+from workbench.tracking.recorder import PROCESS, REQUEST_METRICS, Recorder, soft
+from workbench.tracking.run import ending
+from workbench.tracking.store import open_store
 
 OUT = Path("data/study")
 FILES = ("results.csv", "histories.csv", "summary.csv", "curves.png", "recovery.png")
-RESULTS = "attention.study"  # a tag: the digest of results.csv
-# What train's and evaluate's metrics of the same quantity are called.
-TEST = dict(zip(MEASURES, ("test/mse", *(f"test/recovery.{name}" for name in MEASURES[1:])), strict=True))
+RESULTS = TRACKED.tag("study")  # a tag: the digest of results.csv
 CURVE_POINTS = REQUEST_METRICS // len(MEASURES) - 10  # of a long training, as many as go into one request
 
 
@@ -49,13 +51,16 @@ class StudyRun(Recorder):
         for each in groups:
             self._show_configuration(each)
 
-    @soft
     def finish(self) -> None:
-        """Mark the parent run as finished."""
-        self._client.set_terminated(self._id, "FINISHED")
+        """Mark the run as finished."""
+        self.mark_finished()
+
+    def abort(self, error: BaseException) -> None:
+        """Mark the run as killed or failed, and say by what."""
+        self.mark_aborted("study", error)
 
     def _show_configuration(self, each: Group) -> None:
-        tags = {"mlflow.parentRunId": self._id, PROCESS: this_process()}
+        tags = {"mlflow.parentRunId": self._id, TRACKED.tag(PROCESS): this_process()}
         run = self._client.create_run(self._experiment_id, tags=tags, run_name=each.name)
         params = {"trainings": len(each.seeds), **_parameters(each)}
         now = int(time.time() * 1000)
@@ -82,15 +87,11 @@ def publish_study() -> None:
 @contextmanager
 def record_study(params: Params) -> Iterator[StudyRun]:
     """Record a study in a run of its own, which ends as the block does."""
-    run = StudyRun(params.tracking, _experiment(params))
+    run = StudyRun(TRACKED, params.tracking, _experiment(params))
     run.mark_dead_runs()
-    try:
+    with ending(run):
         run.start(params)
         yield run
-    except BaseException as error:
-        run.mark_aborted("study", error)
-        raise
-    run.finish()
 
 
 def _experiment(params: Params) -> str:
@@ -110,7 +111,7 @@ def _metrics(each: Group) -> Iterator[tuple[str, int, float]]:
     yield "diverged", 0, len(each.seeds) - len(each.results)
     for measure, numbers in each.spread.items():
         for name, number in zip(SPREAD, numbers, strict=True):
-            yield TEST[measure] if name == "median" else f"{TEST[measure]}.{name}", 0, float(number)
+            yield TEST_METRICS[measure] if name == "median" else f"{TEST_METRICS[measure]}.{name}", 0, float(number)
     if not each.spread:
         return
     medians = np.median(each.histories, axis=0)  # (epochs, measures)

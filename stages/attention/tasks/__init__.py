@@ -1,1 +1,1 @@
-"""tasks."""
+"""What is to be learned."""

@@ -6,8 +6,6 @@ Tables are drawn, written, read and checked a block of rows at a time: memory do
 """
 
 import csv
-import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,12 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from workbench.stage.errors import DataError, show_name, show_value
-from workbench.stage.outputs import writing
 from attention.params.schema import DataParams
+from workbench.stage.errors import DataError, show_name, show_value
+from workbench.stage.inputs import regular
+from workbench.stage.outputs import writing
 from workbench.stage.streams import stream
 
 BLOCK_ROWS = 65_536  # rows drawn, written and read at a time; results do not depend on it
+MOST_NUMBERS = BLOCK_ROWS * 1026  # of a row group, which is read at once: the largest that `write_examples` makes
+MOST_NUMBERS_A_BYTE = 8  # of a table, however compressed: random numbers need a byte each at least
+MOST_TRUTH = 100_000  # bytes
 
 Truth = NDArray[np.int64]  # (n_contexts,): the position that each context reads
 
@@ -124,7 +126,7 @@ def write_examples(path: str | Path, blocks: Iterable[Examples], seq_len: int) -
 
 def write_truth(path: str | Path, truth: Truth) -> None:
     """Write the table context,position."""
-    with writing(path) as beside, beside.open("w", newline="") as file:
+    with writing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["context", "position"])
         table.writerows(enumerate(truth.tolist()))
@@ -133,7 +135,7 @@ def write_truth(path: str | Path, truth: Truth) -> None:
 def read_truth(path: str | Path) -> Truth:
     """Read the position of each context; the contexts are 0, 1, 2 … in order."""
     try:
-        with Path(path).open(newline="") as file:
+        with regular(path, MOST_TRUTH).open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
         contexts, positions = zip(*((int(context), int(position)) for context, position in rows), strict=True)
     except OSError as error:
@@ -188,9 +190,20 @@ class ExampleTable:
             )
         if not file.metadata.num_rows:
             raise DataError(f"{self.path}: got no rows; allowed: at least one; {_AGAIN}")
-        groups = map(file.metadata.row_group, range(file.num_row_groups))
-        if file.metadata.num_rows != sum(group.num_rows for group in groups):
+        groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        if file.metadata.num_rows != sum(groups):
             raise _damaged(self.path)
+        size = self.path.stat().st_size
+        if file.metadata.num_rows * len(found) > size * MOST_NUMBERS_A_BYTE:
+            raise DataError(
+                f"{self.path}: got {file.metadata.num_rows:,} rows in {size:,} bytes; "
+                f"allowed: random numbers, which take more; {_AGAIN}"
+            )
+        if max(groups) * len(found) > MOST_NUMBERS:
+            raise DataError(
+                f"{self.path}: got a row group of {max(groups):,} rows; "
+                f"allowed: at most {MOST_NUMBERS // len(found):,}; {_AGAIN}"
+            )
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -232,7 +245,7 @@ class ExampleTable:
 
     def _file(self) -> Any:
         try:
-            return pq.ParquetFile(self.path)
+            return pq.ParquetFile(regular(self.path))
         except OSError as error:
             raise (_missing(self.path, error) if error.errno else _damaged(self.path)) from error
         except (pa.ArrowException, UnicodeDecodeError) as error:  # names of columns are read here too
@@ -262,12 +275,6 @@ class ExampleTable:
             )
 
 
-def md5(path: str | Path) -> str:
-    """Return the digest of a file, the same that DVC keeps in dvc.lock."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
 _AGAIN = "`dvc repro -f generate` writes it again"
 
 
@@ -276,7 +283,7 @@ def _join(parts: list[Examples]) -> Examples:
 
 
 def _missing(path: str | Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be read ({os.strerror(error.errno or 0)}); `dvc repro` writes it")
+    return DataError(f"{path}: cannot be read ({error.strerror}); `dvc repro` writes it")
 
 
 def _damaged(path: str | Path) -> DataError:

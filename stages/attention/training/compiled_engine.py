@@ -7,14 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention.compiler.compiled_loop import attention_matrix, train_epochs
-from attention.tasks.examples import Examples
-from attention.compiler.kernel_cache import call_first
 from attention.compiler.kernels import KERNELS, Kernel
 from attention.params.schema import TrainParams
+from attention.tasks.examples import Examples
 from attention.weights import Weights, array_shapes
-
-Compiled = tuple[str, float | None]  # what decides the types in a kernel: the function and, with lanes, their number
-_trained, _attended = set[Compiled](), set[Compiled]()  # what this process has compiled or loaded
 
 
 class CompiledEngine:
@@ -29,11 +25,6 @@ class CompiledEngine:
         self._means = np.zeros_like(self._parameters), np.zeros_like(self._parameters)
         self._powers = np.ones(2)
         self._options = params.batch_size, params.learning_rate
-        nothing = Examples(np.empty((0, weights.seq_len), np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
-        kind = _compiled(weights)
-        if kind not in _trained:  # the lock costs as much as a thousand steps: once a process is enough
-            call_first(self.train, nothing)
-            _trained.add(kind)
 
     def train(self, examples: Examples) -> float:
         """Take one step a batch, in order; return the sum of the squared errors."""
@@ -68,18 +59,8 @@ class CompiledEngine:
 def compiled_attention(weights: Weights) -> NDArray[np.float32]:
     """Return the attention (n_contexts, seq_len) of a network whose function has a kernel."""
     attention = np.empty((weights.n_contexts, weights.seq_len), np.float32)
-    given = kernel_of(weights), _flat(weights), attention
-    kind = _compiled(weights)
-    if kind in _attended:
-        attention_matrix(*given)
-    else:
-        call_first(attention_matrix, *given)
-        _attended.add(kind)
+    attention_matrix(kernel_of(weights), _flat(weights), attention)
     return attention
-
-
-def _compiled(weights: Weights) -> Compiled:
-    return weights.function, weights.options.get("width")
 
 
 def _flat(weights: Weights) -> NDArray[np.float32]:

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.tasks.examples import Examples
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import TrainParams
+from attention.tasks.examples import Examples
 from attention.weights import Weights
 
 

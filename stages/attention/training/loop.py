@@ -7,16 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.tasks.examples import BLOCK_ROWS, Examples, Table
-from attention.training.engines import Engine, attention_of, choose_engine, start_engine
-from workbench.stage.errors import TrainingError
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import resolve_options
 from attention.params.schema import Params, TrainParams
-from workbench.stage.streams import stream
+from attention.tasks.examples import BLOCK_ROWS, Examples, Table
+from attention.training.engines import Engine, attention_of, choose_engine, start_engine
 from attention.weights import Weights
+from workbench.stage.errors import UserError
+from workbench.stage.streams import stream
 
 ROWS_AT_ONCE = 1 << 19  # half a second: nothing interrupts an engine at work
+
+
+class TrainingError(UserError):
+    """Training cannot go on."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attention.tasks.examples import Examples
 from attention.network import AttentionNetwork
 from attention.params.schema import TrainParams
+from attention.tasks.examples import Examples
 from attention.weights import Weights
 
 

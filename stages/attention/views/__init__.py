@@ -1,1 +1,1 @@
-"""views."""
+"""What MLflow shows of the laboratory."""

@@ -50,14 +50,6 @@ def differences(params: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def parse_value(text: str) -> Any:
-    """Return the value of a parameter from the text that MLflow keeps of it."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def _defaults(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the defaults of a function: its own options and engine in the place of `null` and `auto`."""
     function = ATTENTION_FUNCTIONS.get(params["model.attention"])  # none: it was another copy's own

@@ -3,13 +3,22 @@
 Everything is logged only where the run lacks it, so that showing a thing twice changes nothing.
 """
 
+from __future__ import annotations
+
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from attention.measures.columns import EVALUATION_COLUMNS, HISTORY_COLUMNS
 from attention.tasks.examples import ExampleTable, read_truth
-from workbench.tables import EVALUATION_COLUMNS, HISTORY_COLUMNS, read_metrics, read_table
-from workbench.tracking.run import Run
 from attention.weights import load_weights
+from workbench.tables import read_metrics, read_table
+
+if TYPE_CHECKING:  # MLflow takes seconds, and who lists runs needs no more than the names
+    from workbench.tracking.run import Run
+
+# What the measures on new data are called.
+TEST_METRICS = {"mse": "test/mse", **{name: f"test/recovery.{name}" for name in HISTORY_COLUMNS[2:]}}
 
 
 def show_training(run: Run, root: Path = Path()) -> None:
@@ -18,14 +27,14 @@ def show_training(run: Run, root: Path = Path()) -> None:
     _show_data(run, root, "train", "training")
     _show_history(run, out)
     run.log_files(out, "history.csv", "attention.csv", "model.safetensors")
-    run.log_network(load_weights(out / "model.safetensors"))
+    _show_network(run, out / "model.safetensors")
 
 
 def show_evaluation(run: Run, root: Path = Path()) -> None:
     """Show the test data, the metrics on them, and the attention table; and what training has shown, if it ran."""
     out = root / "data/evaluate"
     _show_data(run, root, "train", "training")
-    run.log_network(load_weights(root / "data/train/model.safetensors"))
+    _show_network(run, root / "data/train/model.safetensors")
     _show_data(run, root, "test", "testing")
     metrics = read_metrics(out / "metrics.json", "mse")
     if metrics["mse"] > 0:
@@ -45,7 +54,18 @@ def show_pictures(run: Run, root: Path = Path()) -> None:
 
 def _show_data(run: Run, root: Path, split: str, context: str) -> None:
     data = root / "data/generate"
-    run.log_data(ExampleTable(data / f"{split}.parquet", read_truth(data / "truth.csv")), context)
+    table = ExampleTable(data / f"{split}.parquet", read_truth(data / "truth.csv"))
+    sizes = {"n_contexts": len(table.truth), "seq_len": table.seq_len, "true_attention": table.truth.tolist()}
+    sizes[f"n_{split}"] = len(table)
+    run.log_data(table.path, context, {f"data.{name}": size for name, size in sizes.items()})
+
+
+def _show_network(run: Run, path: Path) -> None:
+    from attention.serving.model import ABOUT, REGISTERED, write_network  # as a second thought: plot never shows it
+
+    weights = load_weights(path)
+    step = int(weights.origin["parameters"]["train.epochs"]) - 1
+    run.log_model(lambda folder: write_network(weights, folder), step, REGISTERED, ABOUT)
 
 
 def _show_history(run: Run, out: Path) -> None:

@@ -1,1 +1,1 @@
-"""command."""
+"""The command line over a project: a module for each command."""

@@ -1,16 +1,12 @@
 """Whether a run made again agrees with what is recorded: byte for byte or, where that cannot be promised, in numbers.
 
-The compiled engine promises its bytes on any CPU. torch does not: which instructions its exp, tanh and sums take is the
-CPU's choice, and 40,000 steps make much of a last bit. So files that torch computed may differ by a stated tolerance;
-then the recorded ones take their place, and what follows from them is made again and must agree by itself. Pictures are
-drawn without torch: theirs are always compared byte for byte.
+A stage that promises its bytes is compared byte for byte. Another one may differ by a tolerance of the project's; then
+ the recorded files take the place of its own, and what follows from them is made again and must agree by itself.
 """
 
 import csv
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,36 +17,17 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from workbench.command.snapshot import State, digest, reproduce
-from attention.training.engines import promises_bytes
-from attention.weights import METADATA
+from workbench.command.dvc import dvc, last_line
+from workbench.command.snapshot import State, digest, locked_outputs, reproduce, write_plainly
+from workbench.project import Project, Tolerance
+from workbench.stage.errors import RestoreError, printable
 
-EXACT = ("epoch", "context", "position", "truth")  # columns that no arithmetic of torch goes into
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far numbers may be apart: squared errors, and all others (weights, attention, recovery)."""
-
-    error: float
-    other: float
-
-    def of(self, name: str) -> float:
-        """Return what is allowed for the number of that name."""
-        if name in EXACT:
-            return 0.0
-        return self.error if name == "mse" or name.startswith("baseline.") else self.other
-
-
-# Of a training through torch, and of an evaluation through torch of the same weights, which only rounds otherwise.
-# `python benchmarks/trust.py torch` measures how far apart they really are.
-TORCH = {"train": Tolerance(error=1e-4, other=0.25), "evaluate": Tolerance(error=1e-6, other=1e-5)}
-FOLLOWS = {"train": "evaluate", "evaluate": "plot"}
+NOT_RECORDED = "not recorded"
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """One output: the digests, and the verdict: same, within the tolerance, or DIFFERENT with the reason."""
+    """One output: the digests, and the verdict: same, within the tolerance, DIFFERENT with the reason, not recorded."""
 
     path: str
     expected: str
@@ -63,45 +40,45 @@ class Agreement:
         return not self.verdict.startswith("DIFFERENT")
 
 
-def compare(state: State, root: Path, folder: Path) -> list[Agreement]:
-    """Compare the outputs of a copy with those of its state, and bring it to the recorded bytes where torch's differ.
+def compare(project: Project, state: State, root: Path, folder: Path) -> list[Agreement]:
+    """Compare every output of a copy with those of its state; what a tolerance allows is replaced by what was recorded.
 
     Args:
+        project: what tolerances there are.
         state: what is expected.
         root: the project, where the recorded files are looked for.
         folder: the copy, in which `dvc repro` has run.
 
     """
-    found = {path: _bytes(path, state.outputs[path], folder) for path in sorted(state.outputs)}
-    if all(one.holds for one in found.values()) or promises_bytes(engine_of(folder)):
+    made = locked_outputs((folder / "dvc.lock").read_text(encoding="utf-8"))
+    found = {path: _bytes(path, state.outputs.get(path, ""), folder) for path in sorted({*made, *state.outputs})}
+    if all(one.holds for one in found.values()) or _promises_bytes(project, folder):
         return list(found.values())
     replaced = False
-    for stage, tolerance in TORCH.items():
-        different = [path for path in _of_stage(found, stage) if found[path].verdict != "same"]
+    for stage, tolerance in project.tolerances.items():
+        different = [path for path in _of_stage(found, stage) if found[path].verdict == "DIFFERENT"]
         for path in different:
             found[path] = _numbers(found[path], tolerance, state.recorded(root, path), folder)
         if not all(found[path].holds for path in different):
             break  # another training: what follows from it is another, too
         for path in different:
             replaced = True
-            (folder / path).unlink()  # it may be a link into the cache
-            (folder / path).write_bytes(state.recorded(root, path) or b"")
+            write_plainly(folder / path, state.recorded(root, path) or b"")  # there may be a link into the cache
         if replaced:
-            reproduce(folder, "--force", "--no-run-cache", "--single-item", FOLLOWS[stage])
-            found |= {path: _bytes(path, state.outputs[path], folder) for path in _of_stage(found, FOLLOWS[stage])}
-    if replaced:
-        subprocess.run([sys.executable, "-m", "dvc", "commit", "--force", "--quiet"], cwd=folder, check=True)
+            follows = project.shown[project.shown.index(stage) + 1]
+            reproduce(folder, "--force", "--no-run-cache", "--single-item", follows)
+            found |= {path: _bytes(path, state.outputs.get(path, ""), folder) for path in _of_stage(found, follows)}
+    if replaced and (done := dvc(folder, "commit", "--force", "--quiet")).returncode:
+        raise RestoreError(f"{folder}: `dvc commit` failed: {printable(last_line(done))}; mend what it says")
     return list(found.values())
 
 
-def engine_of(folder: Path) -> str:
-    """Return the engine that trained the model of a copy, as its file says; empty where it does not."""
+def _promises_bytes(project: Project, folder: Path) -> bool:
+    """Whether what made the result of a copy gives the same bytes anywhere; not where the result does not say."""
     try:
-        return str(
-            about((folder / "data/train/model.safetensors").read_bytes())["origin"]["parameters"]["train.engine"]
-        )
-    except (OSError, ValueError, LookupError, TypeError):
-        return ""
+        return project.promises_bytes(project.origin((folder / project.result).read_bytes()).params)
+    except (OSError, ValueError):
+        return False
 
 
 def distances(path: str, expected: bytes, got: bytes) -> dict[str, float]:
@@ -119,7 +96,8 @@ def distances(path: str, expected: bytes, got: bytes) -> dict[str, float]:
 
 def _bytes(path: str, expected: str, folder: Path) -> Agreement:
     got = digest(folder / path) if (folder / path).exists() else "missing"
-    return Agreement(path, expected, got, "same" if got == expected else "DIFFERENT")
+    verdict = ("same" if got == expected else "DIFFERENT") if expected else NOT_RECORDED
+    return Agreement(path, expected or "-", got, verdict)
 
 
 def _of_stage(found: Mapping[str, Agreement], stage: str) -> list[str]:
@@ -147,8 +125,8 @@ def _numbers(one: Agreement, tolerance: Tolerance, recorded: bytes | None, folde
 def _contents(path: str, data: bytes) -> dict[str, NDArray[np.float64]]:
     """Return all numbers of a file by name; what is no number must be equal and so becomes part of a name."""
     if path.endswith(".safetensors"):
-        described = json.dumps(about(data), sort_keys=True)
-        return {name: array.astype(np.float64) for name, array in load(data).items()} | {described: np.zeros(0)}
+        numbers = {name: array.astype(np.float64) for name, array in load(data).items()}
+        return numbers | {_described(data): np.zeros(0)}
     if path.endswith(".csv"):
         header, *rows = csv.reader(io.StringIO(data.decode()))
         return dict(_column(name, texts) for name, *texts in zip(header, *rows, strict=True))
@@ -170,7 +148,7 @@ def _leaves(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
     return [leaf for name, value in tree.items() for leaf in _leaves(value, f"{prefix}.{name}" if prefix else name)]
 
 
-def about(data: bytes) -> Any:
-    """Return what the metadata of a safetensors file say of the network."""
+def _described(data: bytes) -> str:
+    """Return the metadata of a safetensors file."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return json.loads(header["__metadata__"][METADATA])
+    return json.dumps(header["__metadata__"], sort_keys=True)

@@ -1,56 +1,90 @@
-"""What can be wrong around the project, and the command that mends it."""
+"""`doctor`: what can be wrong around the project, and the command that mends it."""
 
 import importlib.metadata
 import json
-import subprocess
-import sys
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.stage.errors import AttentionError
+from workbench.command.dvc import dvc
+from workbench.command.finding import Finding
+from workbench.command.report import print_table
+from workbench.project import Project
+from workbench.stage.errors import UserError, printable
+
+CPU_ONLY = "`pip install torch --index-url` with the index of CPU builds that its own site names, in a new environment"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What was looked at, whether it is well, what was seen, and what mends it."""
+def doctor(project: Project, root: Path) -> int:
+    """Print what was looked at; status 1 where something is wrong."""
+    findings = list(examine(project, root))
+    print_table(("", "what", "finding"), [("ok" if f.well else "WRONG", f.what, f.finding) for f in findings])
+    for finding in findings:
+        if not finding.well:
+            print(f"{finding.what}: {finding.mend}")
+    return 0 if all(finding.well for finding in findings) else 1
 
-    what: str
-    well: bool
-    finding: str
-    mend: str = ""
+
+def examine(project: Project, root: Path) -> Iterator[Finding]:
+    """Look at everything, cheap things first; what is found may be printed."""
+    for one in _everything(project, root):
+        yield Finding(printable(one.what), one.well, printable(one.finding), printable(one.mend))
 
 
-def examine(root: Path) -> Iterator[Finding]:
-    """Look at everything, cheap things first."""
-    yield _environment(root)
-    yield _params(root)
+def _everything(project: Project, root: Path) -> Iterator[Finding]:
+    yield from _environment(root)
+    yield _params(project, root)
     yield from _dvc(root)
     from workbench.command.store_health import examine_store
 
-    yield from examine_store(root)
+    yield from examine_store(project, root)
 
 
-def _environment(root: Path) -> Finding:
-    wrong = []
-    for line in (root / "requirements.lock").read_text().splitlines():
-        name, _, locked = line.partition("==")
-        try:
-            found = importlib.metadata.version(name).partition("+")[0]
-        except importlib.metadata.PackageNotFoundError:
-            found = "none"
-        if found != locked:
-            wrong.append(f"{name} {found}, locked {locked}")
-    seen = f"{len(wrong)} packages differ: {'; '.join(wrong[:3])}" if wrong else "every package has its locked version"
-    return Finding("environment", not wrong, seen, "`make clean repro` installs requirements.lock anew")
-
-
-def _params(root: Path) -> Finding:
-    from attention.params import load_params
-
+def _environment(root: Path) -> Iterator[Finding]:
+    anew = "`make clean repro` installs requirements.lock anew"
     try:
-        load_params(root / "params.yaml")
-    except AttentionError as error:
+        text = (root / "requirements.lock").read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        yield Finding("environment", False, f"requirements.lock: {error}", "`git checkout requirements.lock`")
+        return
+    locked = {name: version for name, _, version in (line.partition("==") for line in _entries(text))}
+    wrong = [
+        f"{name} {found or 'none'}, locked {version}"
+        for name, version in locked.items()
+        if (found := _installed(name)) != version
+    ]
+    seen = f"{len(wrong)} packages differ: {'; '.join(wrong[:3])}" if wrong else "every package has its locked version"
+    yield Finding("environment", not wrong, seen, anew)
+    known = {_canonical(name) for name in locked}
+    more = {_canonical(one.name) for one in importlib.metadata.distributions() if one.name} - known
+    if gpu := sorted(name for name in more if name == "triton" or name.startswith(("nvidia-", "cuda-"))):
+        few = ", ".join(gpu[:3]) + (", …" if len(gpu) > 3 else "")
+        seen = f"{len(gpu)} packages for GPUs that no lock knows, several GB: {few}"
+        yield Finding("packages", False, seen, f"torch's build for CPUs needs none: {CPU_ONLY}")
+
+
+def _entries(text: str) -> Iterator[str]:
+    """Yield "name==version" of each package of a lock, whatever comments, markers and hashes are there."""
+    for line in text.splitlines():
+        if "==" in (entry := re.split(r"[#;\s]", line.strip(), maxsplit=1)[0]):
+            yield entry
+
+
+def _installed(name: str) -> str:
+    try:
+        return importlib.metadata.version(name.partition("[")[0]).partition("+")[0]
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return ""
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower()
+
+
+def _params(project: Project, root: Path) -> Finding:
+    try:
+        project.load_params(root / "params.yaml")
+    except UserError as error:
         return Finding(
             "params.yaml", False, str(error).splitlines()[0], "mend that line, or `git checkout params.yaml`"
         )
@@ -58,14 +92,14 @@ def _params(root: Path) -> Finding:
 
 
 def _dvc(root: Path) -> Iterator[Finding]:
-    status = _run(root, "status", "--quiet")
+    status = dvc(root, "status", "--quiet")
     yield Finding(
         "results",
         not status.returncode,
         "up to date" if not status.returncode else "not those of this code",
         "`dvc repro`",
     )
-    data = _run(root, "data", "status", "--json")
+    data = dvc(root, "data", "status", "--json")
     if data.returncode:
         reason = data.stderr.strip().rpartition("\n")[2] or "no reason given"
         yield Finding(
@@ -79,7 +113,7 @@ def _dvc(root: Path) -> Iterator[Finding]:
     if not remotes:
         yield Finding("remote", True, "none configured; results live in this copy alone (`dvc remote add` names one)")
         return
-    reach = _run(root, "status", "--cloud", "--quiet")
+    reach = dvc(root, "status", "--cloud", "--quiet")
     seen = "reachable, and has every output" if not reach.returncode else "cannot be reached, or lacks outputs"
     yield Finding(
         "remote", not reach.returncode, f"{remotes[0]}: {seen}", "`dvc push`; `dvc status --cloud` tells more"
@@ -87,10 +121,4 @@ def _dvc(root: Path) -> Iterator[Finding]:
 
 
 def _remotes(root: Path) -> list[str]:
-    return [line.split()[0] for line in _run(root, "remote", "list").stdout.splitlines() if line.strip()]
-
-
-def _run(root: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=root, capture_output=True, text=True, check=False
-    )
+    return [line.split()[0] for line in dvc(root, "remote", "list").stdout.splitlines() if line.strip()]

@@ -1,182 +1,205 @@
-"""MLflow runs as states that can be restored, and files as runs that can be published."""
+"""The state that a name means: a DVC experiment, or an MLflow run.
 
-import os
-import subprocess
+Whoever can write to the store chooses what it says. So what comes from there is data: an id, a commit and a digest have
+their shape or are refused, and code is a patch that `patches` has looked at and the user has agreed to.
+"""
+
+import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager, suppress
+from contextlib import chdir, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from mlflow.entities import Dataset, ViewType
 from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from workbench.command.comparison import about
-from workbench.command.snapshot import State, experiment_state, experiments, git, lay_out, patch_onto, share_cache
-from attention.tasks.examples import md5
-from attention.training.engines import promises_bytes
-from workbench.stage.errors import AttentionError, RestoreError, TrackingError
-from workbench.tracking.uri import tracking_uri
-from attention.params import load_params
+from workbench.command.asking import asking
+from workbench.command.snapshot import State, experiment_state, experiments
+from workbench.project import Project
+from workbench.stage.errors import RestoreError, TrackingError, UserError, printable, show_name
+from workbench.stage.outputs import md5
+from workbench.stage.params import PARAMS_FILE, parse_value
+from workbench.tracking.git import git, is_commit
+from workbench.tracking.patches import changes, only_new_files
 from workbench.tracking.recorder import CODE_PATCH, PARAMS_TEXT
-from workbench.tracking.run import continue_run
-from workbench.tracking.store import open_store, without_secrets
-from attention.study.view import publish_study
-from attention.views.stages import show_evaluation, show_pictures, show_training
-from attention.weights import load_weights
+from workbench.tracking.store import open_store
+from workbench.tracking.uri import local_store, tracking_uri
 
-MODEL = "data/train/model.safetensors"
-FOLDERS = {"train": "data/train", "evaluate": "data/evaluate", "plot": "data/plot"}
+DATA = re.compile(r"data/[\w-]+/[\w.-]+")  # where a data set of a run lies
+COMMIT, EXPERIMENT, USER = "mlflow.source.git.commit", "dvc.exp_name", "mlflow.user"  # tags
+RUN_ID, START_OF_ID, DIGEST = (re.compile(f"[0-9a-f]{{{length}}}") for length in ("32", "4,31", "32"))
+PLAIN = re.compile(r"[\w ,.()-]+")  # a name that the store can be asked for; any other is looked for here
+AT_ONCE, MOST_TOLD = 1000, 10
 
 
-def find_state(root: Path, name: str) -> State:
-    """Return the state of a DVC experiment or, where there is none of that name, of an MLflow run by its id or name.
+def find_state(project: Project, root: Path, name: str) -> State:
+    """Return the state of a DVC experiment or, where there is none of that name, of the MLflow run that it means.
+
+    That is the run of this id, else the one whose id begins so, else the one of this name. An experiment is its commit;
+    files that it lacks may come from its run.
 
     Raises:
-        RestoreError: nothing has that name, or the run does not carry what restoring takes.
+        RestoreError: nothing has that name, or several runs, or the run does not carry what restoring takes.
 
     """
     if found := experiment_state(root, name):
-        return _with_new_files(root, found)
-    with chdir(root), _asking():
-        client, experiment_id = open_store(load_params().tracking.experiment)
-        runs = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
-        wanted = [run for run in runs if _is_called(run, name)]
-        if wanted:
-            return _run_state(client, wanted[0])
-    known = [repr(other) for other in (*experiments(root), *(str(run.info.run_name) for run in runs))]
+        return _with_new_files(project, root, found)
+    with chdir(root), asking(project):
+        client, experiment_id = open_store(project.load_params(root / PARAMS_FILE).tracking.experiment)
+        runs = _named(client, experiment_id, name)
+        if len(runs) == 1:
+            return _run_state(project, client, runs[0])
+        if not runs:
+            newest = client.search_runs([experiment_id], max_results=MOST_TOLD)
+    if runs:
+        told = "; ".join(_about(run) for run in runs[:MOST_TOLD])
+        more = f"; and {len(runs) - MOST_TOLD} more" if len(runs) > MOST_TOLD else ""
+        raise RestoreError(f"{show_name(name)}: {len(runs)} MLflow runs are meant; name one by its id: {told}{more}")
+    known = dict.fromkeys([*experiments(root), *(str(run.info.run_name) for run in newest)])
     raise RestoreError(
-        f"{name}: neither a DVC experiment nor an MLflow run by id or name; "
-        f"known: {', '.join(dict.fromkeys(known[:10])) or 'none'}; `attention runs` lists them"
+        f"{show_name(name)}: neither a DVC experiment nor an MLflow run by id or name; "
+        f"known: {', '.join(repr(show_name(other, 200)) for other in [*known][:MOST_TOLD]) or 'none'}; "
+        "`{project.name} runs` lists them"
     )
 
 
-def _with_new_files(root: Path, state: State) -> State:
-    """DVC leaves files that git does not know out of an experiment; its MLflow run, where there is one, has them."""
-    with chdir(root), suppress(AttentionError), _asking():
-        client, experiment_id = open_store(load_params().tracking.experiment)
-        runs = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
-        # Not asked of MLflow: a name may have quotes of any kind.
-        for run in (run for run in runs if run.data.tags.get("dvc.exp_name") == state.name):
-            shown = _run_state(client, run)
-            if shown.outputs.get(MODEL) == state.outputs[MODEL]:  # else another experiment of the same name
-                patch = patch_onto(root, shown.commit, shown.patch, state.commit)
-                return replace(state, patch=patch, kept=shown.kept)
-    return state
+def _named(client: MlflowClient, experiment_id: str, name: str) -> list[MlflowRun]:
+    """Return the runs that a name means: no run's name ever stands before another's id."""
+    if RUN_ID.fullmatch(name):
+        try:
+            run = client.get_run(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+        else:
+            if run.info.lifecycle_stage == "active" and run.info.run_id == name:
+                return [run]
+    if START_OF_ID.fullmatch(name):
+        begun = _search(client, experiment_id, f"attributes.run_id LIKE '{name}%'")
+        if found := [run for run in begun if run.info.run_id.startswith(name)]:
+            return found
+    ours = {}
+    for where in ("attributes.run_name", f"tags.`{EXPERIMENT}`"):
+        for run in _search(client, experiment_id, f"{where} = '{name}'" if PLAIN.fullmatch(name) else ""):
+            if name in (run.info.run_name, run.data.tags.get(EXPERIMENT)):
+                ours[run.info.run_id] = run
+    return list(ours.values())
 
 
-def _is_called(run: MlflowRun, name: str) -> bool:
-    """Whether a name means a run: its id or the first eight characters of it, its name, or DVC's for its experiment."""
-    names = (run.info.run_id, run.info.run_id[:8], run.info.run_name, run.data.tags.get("dvc.exp_name"))
-    return name in names
+def _search(client: MlflowClient, experiment_id: str, condition: str) -> Iterator[MlflowRun]:
+    """Yield all active runs that meet a condition, the newest first, however many pages they take."""
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], condition, ViewType.ACTIVE_ONLY, AT_ONCE, page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
 
 
-def _run_state(client: MlflowClient, run: MlflowRun) -> State:
-    name, commit = str(run.info.run_name), run.data.tags.get("mlflow.source.git.commit")
+def _with_new_files(project: Project, root: Path, state: State) -> State:
+    """DVC leaves files that git does not know out of an experiment; its MLflow run, where there is one, has them.
+
+    Such a run started from the experiment's baseline, and made its result; and of its patch only files count that
+    are new. What it cannot be asked for is said.
+    """
+    found: dict[bytes, State] = {}
+    with chdir(root):
+        try:
+            baseline = git(root, "rev-parse", "--verify", f"{state.commit}^")
+            if (store := local_store(tracking_uri())) and not store.exists():
+                raise TrackingError(f"there is no {store.name} here")
+            with asking(project):
+                client, experiment_id = open_store(project.load_params(root / PARAMS_FILE).tracking.experiment)
+                # A name that cannot be asked for may have quotes of any kind.
+                where = f"tags.`{EXPERIMENT}` = '{state.name}'" if PLAIN.fullmatch(state.name) else ""
+                own = [run for run in _search(client, experiment_id, where) if _is_of(run, state.name, baseline)]
+                for run in own:
+                    shown = _run_state(project, client, run)
+                    if shown.outputs.get(project.result) == state.outputs.get(project.result):
+                        new = only_new_files(root, baseline, shown.patch, state.commit)
+                        changes(root, state.commit, new)
+                        found.setdefault(new, replace(state, patch=new, kept=shown.kept, source=shown.source))
+        except UserError as error:
+            _warn(state, f"MLflow does not say which new files git did not know ({error})")
+            return state
+    brought = [one for new, one in found.items() if new]
+    if len(brought) > 1:
+        _warn(state, f"its new files differ from run to run ({'; '.join(one.source for one in brought)})")
+        return state
+    if not found:
+        _warn(state, "no MLflow run of it is known, and so no new files that git did not know")
+    return brought[0] if brought else next(iter(found.values()), state)
+
+
+def _warn(state: State, why: str) -> None:
+    print(f"warning: {printable(f'{state.name}: {why}')}; it is what its commit holds", file=sys.stderr)
+
+
+def _is_of(run: MlflowRun, experiment: str, baseline: str) -> bool:
+    return (run.data.tags.get(EXPERIMENT), run.data.tags.get(COMMIT)) == (experiment, baseline)
+
+
+def _about(run: MlflowRun) -> str:
+    commit = show_name(run.data.tags.get(COMMIT, "no commit"), 12)
+    return f"{show_name(run.info.run_id)} at {commit} of {show_name(run.data.tags.get(USER, 'nobody'))}"
+
+
+def _run_state(project: Project, client: MlflowClient, run: MlflowRun) -> State:
+    name, commit = show_name(run.info.run_name, 200), run.data.tags.get(COMMIT)
     if not commit:
         raise RestoreError(
-            f"{name}: its run has no git commit, so its code is not known; train it again in a git repository"
+            f"{name}: its run has no git commit, so its code is not known; run it again in a git repository"
         )
+    if not is_commit(commit):
+        raise RestoreError(f"{name}: its run names the commit {show_name(commit)}; allowed: 40 or 64 digits of 0-9 a-f")
     data = run.inputs.dataset_inputs if run.inputs else []
-    outputs = {f"data/generate/{entry.dataset.name}.parquet": entry.dataset.digest for entry in data}
-    kept = {}
+    outputs = {
+        path: _digest(name, entry.dataset.digest) for entry in data if DATA.fullmatch(path := _path(entry.dataset))
+    }
+    kept, exact = {}, project.promises_bytes({key: parse_value(text) for key, text in run.data.params.items()})
     with tempfile.TemporaryDirectory() as folder:
 
         def download(path: str) -> Path:
             return Path(client.download_artifacts(run.info.run_id, path, folder))
 
+        held = {file.path for file in client.list_artifacts(run.info.run_id, "state") if not file.is_dir}
+        if lacking := {PARAMS_TEXT, CODE_PATCH} - held:
+            raise RestoreError(f"{name}: its run holds no {' and no '.join(sorted(lacking))}; run it again")
         params, patch = (download(path).read_bytes() for path in (PARAMS_TEXT, CODE_PATCH))
-        for stage, place in FOLDERS.items():
+        for stage in project.shown:
             for file in client.list_artifacts(run.info.run_id, stage):
-                path = f"{place}/{PurePosixPath(file.path).name}"
+                if file.is_dir or (file_name := PurePosixPath(file.path).name) in ("", "..", "."):
+                    continue  # none of a stage's
+                path = f"data/{stage}/{file_name}"
                 local = download(file.path)
                 outputs[path] = md5(local)
-                if not promises_bytes(run.data.params.get("train.engine", "")) and stage != "plot":
+                if not exact and stage in project.tolerances:
                     kept[path] = local.read_bytes()  # its numbers may have to be compared
-                if path == MODEL:
-                    outputs["data/generate/truth.csv"] = about(local.read_bytes())["origin"]["data"]["truth.csv"]
-    return State(name, commit, patch, params, outputs, kept)
+                if path == project.result:
+                    outputs |= {made: _digest(name, value) for made, value in _tells(project, local.read_bytes())}
+    return State(name, commit, patch, params, outputs, kept, f"MLflow run {_about(run)}")
 
 
-def publish(root: Path) -> str:
-    """Create or complete the MLflow run of the results in `root`, and those of its study; return the former's name.
-
-    Raises:
-        TrackingError: MLflow cannot be reached, or not to the end.
-        AttentionError: the results are not whole.
-
-    """
-    with chdir(root):
-        tracking = load_params().tracking
-        weights = load_weights(MODEL)
-        status = subprocess.run([sys.executable, "-m", "dvc", "status", "--quiet"], capture_output=True, check=False)
-        if status.returncode:
-            raise TrackingError(
-                f"{root}: its results are not those of its code and parameters (`dvc status` tells how); "
-                "run `dvc repro`, or `dvc checkout` for the committed ones, then publish"
-            )
-        with _asking():
-            open_store(tracking.experiment)
-        with continue_run(tracking, weights, Path("data/evaluate/metrics.json"), "train", "evaluate", "plot") as run:
-            show_training(run)
-            show_evaluation(run)
-            show_pictures(run)
-        if run.lost:
-            raise TrackingError(f"{root}: MLflow was lost on the way; `attention publish` again completes the run")
-        publish_study()
-        return run.name
-
-
-def publish_experiments(root: Path) -> dict[str, str]:
-    """Publish every DVC experiment from DVC's cache; return for each what became of it."""
-    told = {}
-    with chdir(root):
-        uri = tracking_uri()
-    for name, commit in experiments(root).items():
-        state = State(name, commit, b"", None, {})
-        with tempfile.TemporaryDirectory() as parent:
-            folder = Path(parent) / "copy"
-            lay_out(state, root, folder)
-            share_cache(root, folder)
-            restored = subprocess.run(
-                [sys.executable, "-m", "dvc", "checkout", "--quiet"], cwd=folder, capture_output=True, check=False
-            )
-            if restored.returncode:
-                told[name] = (
-                    f"not published: its outputs are not in DVC's cache; `attention restore {name} DIR` makes them"
-                )
-                continue
-            baseline = git(root, "rev-parse", f"{commit}^")
-            with _environment(MLFLOW_TRACKING_URI=uri, DVC_EXP_NAME=name, DVC_EXP_BASELINE_REV=baseline):
-                try:
-                    told[name] = f"run {publish(folder)}"
-                except AttentionError as error:
-                    told[name] = f"not published: {error}"
-    return told
-
-
-@contextmanager
-def _asking() -> Iterator[None]:
-    """Tell in one line, without secrets, whatever MLflow does not answer."""
+def _path(dataset: Dataset) -> str:
+    """Return where a data set lies in the project, as the run says."""
     try:
-        yield
-    except AttentionError:
-        raise
-    except Exception as error:
-        reason = without_secrets(f"{type(error).__name__}: {error}".partition("\n")[0])[:200]
-        raise TrackingError(
-            f"MLflow cannot be reached, or not to the end ({reason}); start its server, or set MLFLOW_TRACKING_URI to "
-            "one that answers; `attention doctor` looks at the store"
-        ) from None
+        return str(json.loads(dataset.source)["uri"])
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def _tells(project: Project, result: bytes) -> Iterator[tuple[str, str]]:
+    """Yield path and digest of the outputs that a result says it was made from."""
+    with suppress(ValueError):
+        yield from project.origin(result).outputs.items()
+
+
+def _digest(name: str, value: str) -> str:
+    if not DIGEST.fullmatch(value):
+        raise RestoreError(f"{name}: its run names the digest {show_name(value)}; allowed: 32 digits of 0-9 a-f")
+    return value

@@ -1,27 +1,27 @@
 """Copies of the project in a given state: what it takes to make one, to run it, and to compare it byte for byte."""
 
 import hashlib
+import io
 import json
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from configparser import Error as ConfigError
 from configparser import RawConfigParser
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from attention.tasks.examples import md5
-from workbench.stage.errors import RestoreError
-
-NOT_CODE = (":!params.yaml", ":!dvc.lock", ":!data")  # kept whole elsewhere, or made anew
-LARGEST = 10_000_000  # bytes of a new file that may be code
-HOOKS = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_WORK_TREE")  # what git tells its hooks
+from workbench.command.dvc import dvc, last_line
+from workbench.project import Project
+from workbench.stage.errors import RestoreError, printable
+from workbench.stage.outputs import md5
+from workbench.tracking.git import committed, git
+from workbench.tracking.patches import apply, changes, code_patch
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class State:
         params: params.yaml, where it is not the commit's.
         outputs: the digest of each output by its path, as in dvc.lock.
         kept: outputs that are kept with the run itself, by path.
+        source: the MLflow run that patch and params come from, and whose it is; empty where they are our own.
 
     """
 
@@ -44,6 +45,7 @@ class State:
     params: bytes | None
     outputs: Mapping[str, str]
     kept: Mapping[str, bytes] = field(default_factory=dict)
+    source: str = ""
 
     def recorded(self, root: Path, path: str) -> bytes | None:
         """Return an output as it was recorded, from wherever it still is: the run, data/, DVC's cache, the commit."""
@@ -52,7 +54,7 @@ class State:
             lambda: self.kept[path],
             lambda: (root / path).read_bytes(),
             lambda: (dvc_cache(root) / "files/md5" / expected[:2] / expected[2:]).read_bytes(),
-            lambda: git_bytes(root, "show", f"{self.commit}:{path}"),
+            lambda: committed(root, self.commit, path),
         ]
         for look in places:
             with suppress(LookupError, OSError, RestoreError):
@@ -62,14 +64,15 @@ class State:
         return None
 
 
-def present_state(root: Path) -> State:
+def present_state(project: Project, root: Path) -> State:
     """Return the state of the working tree, whose outputs are those of its dvc.lock."""
     commit = git(root, "rev-parse", "HEAD")
     try:
-        params, lock = (root / "params.yaml").read_bytes(), (root / "dvc.lock").read_text()
+        params, lock = (root / "params.yaml").read_bytes(), (root / "dvc.lock").read_text(encoding="utf-8")
     except OSError as error:
         raise RestoreError(f"{error.filename}: cannot be read ({error.strerror}); `dvc repro` makes results") from error
     outputs = locked_outputs(lock)
+    project.load_params(root / "params.yaml")  # says what is wrong with it
     if stale := stale_stages(lock, params.decode()):
         raise RestoreError(
             f"{root}: dvc.lock is not of this params.yaml: {', '.join(stale)} ran with other values; "
@@ -89,14 +92,14 @@ def experiment_state(root: Path, name: str) -> State | None:
     same = [commit[:7] for known, commit in listed if known == name]
     if len(same) > 1:
         raise RestoreError(
-            f"{name}: {len(same)} DVC experiments have this name; allowed: the commit of one of them, "
+            f"{printable(name)}: {len(same)} DVC experiments have this name; allowed: the commit of one of them, "
             f"{' or '.join(same)}; `dvc exp show --all-commits` shows them"
         )
     commit = experiments(root).get(name)
     if not commit:
         return None
-    (known,) = {known for known, one in listed if one == commit}
-    lock, params = (git(root, "show", f"{commit}:{file}") for file in ("dvc.lock", "params.yaml"))
+    (known,) = {printable(known) for known, one in listed if one == commit}
+    lock, params = (committed(root, commit, file).decode(errors="replace") for file in ("dvc.lock", "params.yaml"))
     outputs = locked_outputs(lock)
     if stale := stale_stages(lock, params):
         raise RestoreError(
@@ -121,105 +124,103 @@ def _named_experiments(root: Path) -> list[tuple[str, str]]:
     ]  # refs/exps/12/34…/name
 
 
-def code_patch(root: Path) -> bytes:
-    """Return what the working tree changes of the commit's code, new files included; empty where nothing.
-
-    New files too large to be code, and other repositories below this one, are left out.
-    """
-    with _own_index(root) as own:
-        index = Path(git(root, "rev-parse", "--path-format=absolute", "--git-path", "index"))
-        if index.exists():
-            Path(own["GIT_INDEX_FILE"]).write_bytes(index.read_bytes())
-        git(root, "add", "--update", "--", ".", *NOT_CODE, environment=own)
-        untracked = ("ls-files", "--others", "--exclude-standard", "-z")
-        listed = git_bytes(root, *untracked, "--", ".", *NOT_CODE, environment=own)
-        new = [name for name in listed.split(b"\0") if name and _may_be_code(root / os.fsdecode(name))]
-        if new:
-            literally = {"GIT_LITERAL_PATHSPECS": "1", **own}
-            names = ("--pathspec-from-file=-", "--pathspec-file-nul")
-            git_bytes(root, "add", *names, stdin=b"\0".join(new), environment=literally)
-        return git_bytes(root, "diff", "--cached", "--binary", "HEAD", "--", ".", *NOT_CODE, environment=own)
-
-
-def patch_onto(root: Path, commit: str, patch: bytes, onto: str) -> bytes:
-    """Return the patch that makes the code of the commit `onto` what `patch` makes of that of `commit`."""
-    with _own_index(root) as own:
-        git(root, "read-tree", commit, environment=own)
-        if patch:
-            git_bytes(root, "apply", "--cached", "--whitespace=nowarn", "-", stdin=patch, environment=own)
-        return git_bytes(root, "diff", "--cached", "--binary", onto, "--", ".", *NOT_CODE, environment=own)
-
-
-@contextmanager
-def _own_index(root: Path) -> Iterator[dict[str, str]]:
-    """Give git an index and a place for objects of our own, so that the user's stay as they are."""
-    objects = git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects")
-    with tempfile.TemporaryDirectory() as folder:
-        yield {
-            "GIT_INDEX_FILE": f"{folder}/index",
-            "GIT_OBJECT_DIRECTORY": folder,
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
-        }
-
-
-def _may_be_code(path: Path) -> bool:
-    return path.is_symlink() or (path.is_file() and path.stat().st_size <= LARGEST)
-
-
-def lay_out(state: State, root: Path, folder: Path) -> None:
-    """Make `folder` a clone of the project at `root` in the given state, without its outputs.
-
-    Raises:
-        RestoreError: the commit is not in the repository; nothing was made.
-
-    """
+def require_commit(state: State, root: Path) -> None:
+    """Refuse a state whose commit is not in the repository."""
     try:
         git(root, "cat-file", "-e", f"{state.commit}^{{commit}}")
     except RestoreError as error:
         raise RestoreError(
-            f"{state.name}: its commit {state.commit} is not in this repository; `git fetch --all` may bring it"
+            f"{printable(state.name)}: its commit {state.commit} is not in this repository; "
+            "`git fetch --all` may bring it"
         ) from error
-    git(root, "clone", "--quiet", "--no-checkout", str(root), str(folder))
+
+
+def lay_out(state: State, root: Path, folder: Path) -> Path:
+    """Make `folder` a clone of the repository in the given state, without outputs; return the project's folder in it.
+
+    Raises:
+        RestoreError: the commit is not in the repository, or its patch changes what is not code; nothing was made.
+
+    """
+    require_commit(state, root)
+    changes(root, state.commit, state.patch)
+    prefix, top = (git(root, "rev-parse", f"--show-{what}") for what in ("prefix", "toplevel"))
+    git(root, "clone", "--quiet", "--no-checkout", "--template=", "--", top, str(folder.resolve()))
     git(folder, "fetch", "--quiet", "origin", state.commit)
     git(folder, "checkout", "--quiet", "--detach", state.commit)
     if state.patch:
-        git_bytes(folder, "apply", "--binary", "--whitespace=nowarn", "-", stdin=state.patch)
+        apply(folder, prefix, state.patch)
+    copy = folder / prefix
     if state.params is not None:
-        (folder / "params.yaml").write_bytes(state.params)
+        write_plainly(copy / "params.yaml", state.params)
+    return copy
+
+
+def write_plainly(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file in the place of what has its name, never through a link."""
+    if path.parent.is_symlink():
+        raise RestoreError(f"{path.parent}: is a link in this commit; a folder was expected, nothing is written there")
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+
+
+def attempt(folder: Path, *arguments: str, **environment: str) -> str:
+    """Run `dvc repro` in a copy, recorded nowhere else, and return what it said where it failed.
+
+    The copy's own Python and MLflow store are what the stages see.
+    """
+    foreign = ("MLFLOW_", "DVC_", "GIT_", "PYTHONSAFEPATH")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+    done = dvc(folder, "repro", "--quiet", *arguments, environment={**kept, **environment})
+    return f"{done.stdout}{done.stderr}\n{last_line(done) or 'no reason given'}" if done.returncode else ""
 
 
 def reproduce(folder: Path, *arguments: str, **environment: str) -> None:
-    """Run `dvc repro` in a copy, recorded nowhere else; its own Python and MLflow store are what the stages see."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "GIT_"))}
-    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-    command = [sys.executable, "-m", "dvc", "repro", "--quiet", *arguments]
-    done = subprocess.run(command, cwd=folder, env={**kept, **environment}, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = _last_line(done.stderr) or _last_line(done.stdout)
-        raise RestoreError(f"{folder}: `dvc repro` failed there: {last}; run it in that folder to see all it says")
+    """Run `dvc repro` in a copy as `attempt` does.
+
+    Raises:
+        RestoreError: it failed; all that it said is in a file that stays.
+
+    """
+    if said := attempt(folder, *arguments, **environment):
+        with tempfile.NamedTemporaryFile("w", prefix="repro-", suffix=".log", errors="replace", delete=False) as log:
+            log.write(said)
+        last = printable(said.rpartition("\n")[2])
+        raise RestoreError(f"`dvc repro` failed in a copy made for it: {last}; {log.name} has all that it said")
 
 
-def share_cache(root: Path, folder: Path) -> bool:
-    """Let a copy take outputs from the cache of the project at `root` and from its remotes; return if it has any."""
+def share_cache(root: Path, copy: Path) -> bool:
+    """Let a copy take outputs from the cache of the project at `root` and from its remotes; return if it has any.
+
+    What comes from a remote is looked at: it goes into the cache of the project itself.
+    """
     settings = RawConfigParser()
-    settings.read([root / ".dvc/config", root / ".dvc/config.local"])
+    try:
+        settings.read([copy / ".dvc/config", root / ".dvc/config", root / ".dvc/config.local"], encoding="utf-8")
+    except (ConfigError, UnicodeDecodeError) as error:
+        told = printable(str(error).partition("\n")[0])
+        raise RestoreError(f"{root}/.dvc: config or config.local cannot be read ({told}); mend that file") from error
     if not settings.has_section("cache"):
         settings.add_section("cache")
     settings["cache"]["dir"] = dvc_cache(root).as_posix()
-    for section in settings.values():
+    for name, section in settings.items():
         if "://" not in (url := section.get("url", "://")):  # a path, which DVC takes from the folder of its config
             section["url"] = Path(root, ".dvc", url).resolve().as_posix()
-    with (folder / ".dvc/config.local").open("w") as file:
-        settings.write(file)
+        if name.strip("'\"").startswith("remote"):
+            section["verify"] = "true"
+    text = io.StringIO()
+    settings.write(text)
+    write_plainly(copy / ".dvc/config.local", text.getvalue().encode(), mode=0o600)  # it may hold passwords
     return settings.has_option("core", "remote")
 
 
 def dvc_cache(root: Path) -> Path:
     """Return the folder of DVC's cache."""
-    command = [sys.executable, "-m", "dvc", "cache", "dir"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = dvc(root, "cache", "dir")
     if done.returncode:
-        raise RestoreError(f"{root}: `dvc cache dir` failed: {_last_line(done.stderr)}; mend what it says")
+        raise RestoreError(f"{root}: `dvc cache dir` failed: {printable(last_line(done))}; mend what it says")
     return Path(root, done.stdout.strip())
 
 
@@ -235,7 +236,13 @@ def digest(path: Path) -> str:
 def stale_stages(lock: str, params: str) -> list[str]:
     """Return the stages whose outputs in a dvc.lock were made with other parameters than those of a params.yaml."""
     yaml = YAML(typ="safe", pure=True)
-    stages, tree = yaml.load(lock)["stages"], yaml.load(params)
+    try:
+        stages, tree = yaml.load(lock)["stages"], yaml.load(params)
+        tree.get("")
+    except Exception as error:  # the parser lets many kinds escape; each means the same to a user
+        raise RestoreError(
+            "params.yaml or dvc.lock: of this state is not valid YAML; allowed: a state in which the pipeline ran"
+        ) from error
 
     def value(key: str) -> Any:
         section, _, name = key.partition(".")
@@ -255,27 +262,3 @@ def locked_outputs(lock: str) -> dict[str, str]:
         raise RestoreError(
             "dvc.lock: is not as DVC writes it; `git checkout dvc.lock` brings the committed one back"
         ) from error
-
-
-def git(folder: Path, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Run git in a folder and return what it prints, as text without the last end of line."""
-    return git_bytes(folder, *arguments, environment=environment).decode(errors="replace").strip()
-
-
-def git_bytes(
-    folder: Path, *arguments: str, stdin: bytes | None = None, environment: Mapping[str, str] = MappingProxyType({})
-) -> bytes:
-    """Run git in a folder and return what it prints, whatever ends of line and characters the files have."""
-    command: Sequence[str] = ("git", "-C", str(folder), *arguments)
-    kept = {name: value for name, value in os.environ.items() if name not in HOOKS}
-    done = subprocess.run(command, input=stdin, env={**kept, **environment}, capture_output=True, check=False)
-    if done.returncode:
-        last = _last_line(done.stderr.decode(errors="replace"))
-        raise RestoreError(
-            f"{folder}: `git {' '.join(arguments[:3])} …` failed: {last}; is this a git repository with a commit?"
-        )
-    return done.stdout
-
-
-def _last_line(text: str) -> str:
-    return "".join(text.strip().splitlines()[-1:])

@@ -1,48 +1,72 @@
 """What can be wrong with the MLflow store."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from workbench.command.doctor import Finding
-from workbench.tracking.uri import tracking_uri
-from attention.params import load_params
-from workbench.tracking.recorder import is_dead
-from workbench.tracking.store import open_store, without_secrets
+from workbench.command.finding import Finding
+from workbench.project import Project
+from workbench.stage.errors import UserError
+from workbench.stage.params import PARAMS_FILE
+from workbench.tracking.local import ANEW, StoreError
+from workbench.tracking.recorder import is_left
+from workbench.tracking.secrets import reason, without_secrets
+from workbench.tracking.store import open_store
+from workbench.tracking.uri import local_store, tracking_uri
+
+ROOM = 1 << 26  # bytes: a run with its pictures takes a tenth
 
 
-def examine_store(root: Path) -> Iterator[Finding]:
+def examine_store(project: Project, root: Path) -> Iterator[Finding]:
     """Look at whether the store opens, where its artifacts are, and what runs were left."""
     with chdir(root):
         uri = tracking_uri()
-        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-            yield Finding("MLflow store", True, "none yet; the first training makes it")
+        shown, path = without_secrets(uri), local_store(uri)
+        if path and not path.exists():
+            yield Finding("MLflow store", True, "none yet; the first run makes it")
             return
         try:
-            client, experiment_id = open_store(load_params().tracking.experiment)
-        except Exception as error:  # whatever keeps it from opening is what we were asked to find
-            reason = without_secrets(str(error).partition("\n")[0])[:120]
-            upgrade = "out-of-date" in reason or "schema" in reason
-            mend = (
-                f"`mlflow db upgrade {without_secrets(uri)}`"
-                if upgrade
-                else "start the server, or unset MLFLOW_TRACKING_URI"
-            )
-            yield Finding("MLflow store", False, f"{without_secrets(uri)}: {reason}", mend)
+            client, experiment_id = open_store(project.load_params(root / PARAMS_FILE).tracking.experiment)
+            if path:
+                _may_be_written(path)
+            place = client.get_experiment(experiment_id).artifact_location or ""
+            some = bool(client.search_runs([experiment_id], max_results=1))
+            running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
+        except StoreError as error:
+            yield Finding("MLflow store", False, error.finding, error.mend)
             return
-    yield Finding("MLflow store", True, f"{without_secrets(uri)} opens")
+        except UserError as error:
+            yield Finding("MLflow store", False, "not looked at", str(error))
+            return
+        except Exception as error:  # whatever keeps it from opening is what we were asked to find
+            mend = (
+                f"mend that; or {ANEW}" if path else "start the server, or set MLFLOW_TRACKING_URI to one that answers"
+            )
+            yield Finding("MLflow store", False, f"{shown}: {reason(error)}", mend)
+            return
+    yield Finding("MLflow store", True, f"{shown} opens")
 
-    place = client.get_experiment(experiment_id).artifact_location
-    folder = Path(unquote(urlparse(place).path))
-    lost = (
-        place.startswith("file:") and not folder.exists() and bool(client.search_runs([experiment_id], max_results=1))
-    )
-    mend = (
-        "move the folder back; or move mlflow.db away, and `attention publish --all` makes a new store from the files"
-    )
-    yield Finding("artifacts", not lost, f"{place} {'is gone: was the project moved?' if lost else 'is there'}", mend)
+    lost = place.startswith("file:") and some and not Path(unquote(urlparse(place).path)).exists()
+    seen = f"{without_secrets(place)} {'is gone: was the project moved?' if lost else 'is there'}"
+    yield Finding("artifacts", not lost, seen, f"move the folder back; or the store: {ANEW}")
 
-    left = [run for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'") if is_dead(run)]
-    seen = f"{len(left)} runs are RUNNING without a process" if left else "no run was left RUNNING"
-    yield Finding("runs", not left, seen, "the next training marks them KILLED: `dvc repro -f train`")
+    left = sum(is_left(run, project.tracked) for run in running)
+    seen = f"{left} runs are RUNNING without a process" if left else "no run was left RUNNING"
+    yield Finding("runs", not left, seen, f"the next run marks them KILLED: `dvc repro -f {project.tracked.begins}`")
+
+
+def _may_be_written(path: Path) -> None:
+    """Refuse a store that can only be looked at.
+
+    Raises:
+        StoreError: its file or folder may not be written, or its disk is full.
+
+    """
+    for place in (path, path.parent):  # SQLite writes a journal beside
+        if not os.access(place, os.W_OK):
+            raise StoreError(f"{place}: may be read, not written", f"`chmod u+w {place}`, or name another store")
+    if (free := shutil.disk_usage(path.parent).free) < ROOM:
+        raise StoreError(f"{path.parent}: has {free >> 20} MB left on its disk", "make room there")

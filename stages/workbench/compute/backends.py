@@ -1,4 +1,4 @@
-"""Where a study can be computed: threads, processes, a Dask or a Ray cluster, all of them joblib's."""
+"""Where work can be computed: threads, processes, a Dask or a Ray cluster, all of them joblib's."""
 
 import asyncio
 import logging
@@ -12,14 +12,14 @@ from typing import Any
 import joblib
 
 from workbench.stage.errors import ComputeError
-from attention.params.schema import ComputeParams
+from workbench.stage.params import ComputeParams
 
 ANSWER_SECONDS = 5.0  # a cluster that is there answers in milliseconds
 LOUD = ("asyncio", "distributed", "distributed.client", "tornado", "tornado.application")  # loggers
 
 
 @dataclass(frozen=True)
-class Place:
+class Backend:
     """A way to compute, ready to use."""
 
     workers: int  # how many chunks are computed at once
@@ -30,26 +30,26 @@ class Place:
 
 
 @contextmanager
-def find_place(where: ComputeParams, most: int) -> Iterator[Place]:
-    """Start or find the workers, on this machine no more than there are trainings, and let go of them at the end."""
+def start_backend(where: ComputeParams, most: int) -> Iterator[Backend]:
+    """Start or find the workers, no more on this machine than there are pieces, and let go of them at the end."""
     if where.backend == "threading":
         workers = min(most, where.workers or joblib.cpu_count())
-        yield Place(workers, 0, True, (), {"backend": "threading", "n_jobs": workers})
+        yield Backend(workers, 0, True, (), {"backend": "threading", "n_jobs": workers})
     elif where.backend == "loky":
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         workers = min(most, where.workers or joblib.cpu_count())
-        yield Place(workers, 0, True, (BrokenProcessPool,), {"backend": "loky", "n_jobs": workers})
+        yield Backend(workers, 0, True, (BrokenProcessPool,), {"backend": "loky", "n_jobs": workers})
     elif where.backend == "dask":
-        with _dask(where) as place:
-            yield place
+        with _dask(where) as backend:
+            yield backend
     else:
-        with _ray(where) as place:
-            yield place
+        with _ray(where) as backend:
+            yield backend
 
 
 @contextmanager
-def _dask(where: ComputeParams) -> Iterator[Place]:
+def _dask(where: ComputeParams) -> Iterator[Backend]:
     try:
         from distributed import Client, KilledWorker, LocalCluster
         from distributed.client import FutureCancelledError
@@ -95,7 +95,7 @@ def _dask(where: ComputeParams) -> Iterator[Place]:
         workers = min(cores, where.workers or cores)
         joblib.register_parallel_backend("dask", Telling)
         options = {"backend": "dask", "client": client, "n_jobs": -1}
-        yield Place(workers, 0 if where.workers else workers, False, (KilledWorker, FutureCancelledError), options)
+        yield Backend(workers, 0 if where.workers else workers, False, (KilledWorker, FutureCancelledError), options)
     finally:
         client.close()
         if cluster:
@@ -103,7 +103,7 @@ def _dask(where: ComputeParams) -> Iterator[Place]:
 
 
 @contextmanager
-def _ray(where: ComputeParams) -> Iterator[Place]:
+def _ray(where: ComputeParams) -> Iterator[Backend]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # its own new default, without the warning
     try:
@@ -129,7 +129,7 @@ def _ray(where: ComputeParams) -> Iterator[Place]:
         cores = int(ray.cluster_resources().get("CPU", 0))
         workers = min(cores, where.workers or cores)
         lost = (RayActorError, NodeDiedError, ObjectLostError, WorkerCrashedError)
-        yield Place(workers, workers, False, lost, {"backend": "ray", "n_jobs": workers})
+        yield Backend(workers, workers, False, lost, {"backend": "ray", "n_jobs": workers})
     finally:
         ray.shutdown()
 

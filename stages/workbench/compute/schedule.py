@@ -1,63 +1,62 @@
-"""A study's trainings, handed out to whoever computes them.
+"""Many pieces of work, handed out to whoever computes them.
 
-Members go out in chunks that take about CHUNK_SECONDS, by the time that earlier ones took: a training takes from
+Pieces go out in chunks that take about CHUNK_SECONDS, by the time that earlier ones took: a training takes from
 milliseconds to a minute, and sending a chunk to a cluster some milliseconds. A worker that dies costs its chunks.
 """
 
 import time
 from collections import deque
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic
 
 import joblib
 
+from workbench.compute.backends import Backend, start_backend
+from workbench.compute.checkpoint import Checkpoint
+from workbench.compute.work import R, T, Work
 from workbench.stage.errors import ComputeError
-from workbench.compute.checkpoint import Journal, code_digest
-from attention.study.trainings import Member, Outcome, member_key, train_member
-from workbench.compute.backends import Place, find_place
-from attention.params.schema import ComputeParams
+from workbench.stage.params import ComputeParams
 
 CHUNK_SECONDS = 0.2
-ATTEMPTS = 3  # how often workers may die without a single training done in between
-
-Indexed = tuple[int, Member]
+ATTEMPTS = 3  # how often workers may die without a single piece done in between
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Generic[R]):
     """What comes back of a chunk."""
 
     code: str  # the digest of the code that computed it
     seconds: float
-    outcomes: list[tuple[int, Outcome]]
+    results: list[tuple[int, R]]
 
 
 def compute(
-    members: Sequence[Member], done: Container[int], where: ComputeParams, journal: Journal
-) -> Iterator[tuple[int, Outcome]]:
-    """Yield the number and the outcome of each member that is not done as it is finished, in any order.
+    work: Work[T, R], pieces: Sequence[T], done: Container[int], where: ComputeParams, checkpoint: Checkpoint[T, R]
+) -> Iterator[tuple[int, R]]:
+    """Yield the number and the result of each piece that is not done as it is finished, in any order.
 
     Raises:
         ComputeError: the backend is not installed, does not answer, has other code, or its workers die again and again.
 
     """
-    left = {index: member for index, member in enumerate(members) if index not in done}
+    left = {index: piece for index, piece in enumerate(pieces) if index not in done}
     if not left:
         return
     attempts = 0
     while left:
         attempts += 1
-        with find_place(where, len(left)) as place:  # anew after a death: who is left?
+        with start_backend(where, len(left)) as backend:  # anew after a death: who is left?
             try:
-                for index, outcome in _attempt(left, place, where.backend, journal):
+                for index, result in _attempt(work, left, backend, where.backend, checkpoint):
                     del left[index]
                     attempts = 0
-                    yield index, outcome
-            except place.lost as error:
+                    yield index, result
+            except backend.lost as error:
                 if attempts >= ATTEMPTS:
                     raise ComputeError(
                         f"params.yaml: compute.backend: got {where.backend!r}, whose workers died {ATTEMPTS} times "
-                        f"without finishing a training ({type(error).__name__}); look at their memory and logs, or "
+                        f"without finishing a {work.piece} ({type(error).__name__}); look at their memory and logs, or "
                         "set it to threading"
                     ) from None
             except (ModuleNotFoundError, RuntimeError) as error:
@@ -70,60 +69,64 @@ def compute(
                 ) from error
 
 
-def work(chunk: list[Indexed], code: str, journal: Journal | None) -> Report:
-    """Compute the members of a chunk, unless the code here is another one than where the study runs."""
-    started, outcomes = time.perf_counter(), []
-    if code == code_digest():
-        for index, member in chunk:
-            outcome = train_member(member)
-            outcomes.append((index, outcome))
-            if journal:
-                journal.append([(member_key(member), outcome)])
-    return Report(code_digest(), time.perf_counter() - started, outcomes)
+def compute_chunk(
+    work: Work[T, R], chunk: list[tuple[int, T]], code: str, checkpoint: Checkpoint[T, R] | None
+) -> Report[R]:
+    """Compute the pieces of a chunk, unless the code here is another one than where they came from."""
+    started, results = time.perf_counter(), []
+    if code == work.code():
+        for index, piece in chunk:
+            result = work.compute(piece)
+            results.append((index, result))
+            if checkpoint:
+                checkpoint.append([(piece, result)])
+    return Report(work.code(), time.perf_counter() - started, results)
 
 
-def _attempt(left: Mapping[int, Member], place: Place, backend: str, journal: Journal) -> Iterator[tuple[int, Outcome]]:
-    chunks = _Chunks(left, place.workers)
-    code, near = code_digest(), journal if place.local else None
-    with joblib.parallel_config(**place.options):
+def _attempt(
+    work: Work[T, R], left: Mapping[int, T], backend: Backend, name: str, checkpoint: Checkpoint[T, R]
+) -> Iterator[tuple[int, R]]:
+    chunks = _Chunks(work, left, backend.workers)
+    code, near = work.code(), checkpoint if backend.local else None
+    with joblib.parallel_config(**backend.options):
         parallel = joblib.Parallel(
-            return_as="generator_unordered", batch_size=1, pre_dispatch=place.workers + place.queued
+            return_as="generator_unordered", batch_size=1, pre_dispatch=backend.workers + backend.queued
         )
-        for report in parallel(joblib.delayed(work)(chunk, code, near) for chunk in chunks):
+        for report in parallel(joblib.delayed(compute_chunk)(work, chunk, code, near) for chunk in chunks):
             if report.code != code:
                 raise ComputeError(
-                    f"params.yaml: compute.backend: got {backend!r}, whose workers have other code of this project; "
+                    f"params.yaml: compute.backend: got {name!r}, whose workers have other code of this project; "
                     "allowed: the same commit and packages as here; bring them up to date, and start them again"
                 )
             chunks.learn(report)
             if not near:
-                journal.append((member_key(left[index]), outcome) for index, outcome in report.outcomes)
-            yield from report.outcomes
+                checkpoint.append((left[index], result) for index, result in report.results)
+            yield from report.results
 
 
-class _Chunks:
-    """Members in their order, so many at once as take CHUNK_SECONDS; towards the end fewer, so that all end together.
+class _Chunks(Generic[T, R]):
+    """Pieces in their order, so many at once as take CHUNK_SECONDS; towards the end fewer, so that all end together.
 
-    A chunk holds members of one configuration, for only these take equally long; the first ones are single.
+    A chunk holds pieces that are alike, for only these take equally long; the first ones are single.
     """
 
-    def __init__(self, left: Mapping[int, Member], workers: int) -> None:
-        self._queues: dict[int, deque[Indexed]] = {}
-        self._seconds: dict[int, float] = {}  # that a member took, by configuration
-        self._configuration: dict[int, int] = {}
+    def __init__(self, work: Work[T, R], left: Mapping[int, T], workers: int) -> None:
+        self._queues: dict[Hashable, deque[tuple[int, T]]] = {}
+        self._seconds: dict[Hashable, float] = {}  # that a piece took, by what is alike
+        self._kinds: dict[int, Hashable] = {}
         self._workers = workers
-        for index, member in left.items():
-            name = id(member.params)
-            self._queues.setdefault(name, deque()).append((index, member))
-            self._configuration[index] = name
+        for index, piece in left.items():
+            kind = work.alike(piece)
+            self._queues.setdefault(kind, deque()).append((index, piece))
+            self._kinds[index] = kind
 
-    def learn(self, report: Report) -> None:
+    def learn(self, report: Report[Any]) -> None:
         """Take note of how long a chunk took."""
-        self._seconds[self._configuration[report.outcomes[0][0]]] = report.seconds / len(report.outcomes)
+        self._seconds[self._kinds[report.results[0][0]]] = report.seconds / len(report.results)
 
-    def __iter__(self) -> Iterator[list[Indexed]]:
-        for name, queue in self._queues.items():
+    def __iter__(self) -> Iterator[list[tuple[int, T]]]:
+        for kind, queue in self._queues.items():
             while queue:
-                fitting = int(CHUNK_SECONDS / self._seconds[name]) if name in self._seconds else 1
+                fitting = int(CHUNK_SECONDS / self._seconds[kind]) if kind in self._seconds else 1
                 share = -(-len(queue) // (2 * self._workers))
                 yield [queue.popleft() for _ in range(max(1, min(fitting, share)))]

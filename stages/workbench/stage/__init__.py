@@ -1,1 +1,1 @@
-"""stage."""
+"""What every stage script needs, whatever it computes."""

@@ -5,48 +5,40 @@ import reprlib
 _SHOWN = 80  # characters of a value in a message
 
 
-class AttentionError(Exception):
+class UserError(Exception):
     """Base class: the message names the file or key, what was got, what is allowed and what to do next."""
 
 
-class ParamsError(AttentionError):
+class StartError(UserError):
+    """A stage is started so that it would not run its own code."""
+
+
+class ParamsError(UserError):
     """params.yaml does not say what it must."""
 
 
-class OptionError(AttentionError):
-    """An attention function is asked for with an option that it does not have, or of a value that it cannot take."""
-
-
-class DataError(AttentionError):
+class DataError(UserError):
     """A data file is missing, damaged, or disagrees with the others."""
 
 
-class ModelError(AttentionError):
-    """A model file is missing, damaged, or not one of ours."""
-
-
-class OutputError(AttentionError):
+class OutputError(UserError):
     """An output cannot be written."""
 
 
-class SelectionError(AttentionError):
+class SelectionError(UserError):
     """Trainings are asked for by a field that there is not."""
 
 
-class RestoreError(AttentionError):
+class RestoreError(UserError):
     """A state of the project cannot be found or made again."""
 
 
-class TrackingError(AttentionError):
+class TrackingError(UserError):
     """MLflow is needed and cannot be reached, or holds less than is needed."""
 
 
-class ComputeError(AttentionError):
+class ComputeError(UserError):
     """A study cannot be computed where `compute` in params.yaml says."""
-
-
-class TrainingError(AttentionError):
-    """Training cannot go on."""
 
 
 def show_value(value: object) -> str:
@@ -61,6 +53,11 @@ def show_name(name: object, most: int = _SHOWN) -> str:
     """Return a name out of a file as a message can hold it: without quotes, on one line, not too long."""
     text = str(name)
     return _cut(text if text.isprintable() else repr(text)[1:-1], most)
+
+
+def printable(text: str) -> str:
+    """Return a text from elsewhere as a terminal may have it: no escape of its own, no second line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _cut(text: str, most: int = _SHOWN) -> str:

@@ -1,20 +1,24 @@
-"""What every stage script shares: how it ends, and how it tells a person what it did.
+"""What every stage script shares: how it starts and ends, and how it tells a person what it did.
 
-Imported before the slow libraries, so that an interrupt while they are imported ends in one line too.
+Imported before all else, so that an interrupt while the slow libraries are imported ends in one line too.
 """
 
+import atexit
+import gc
 import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from workbench.stage.errors import AttentionError
-from workbench.stage.garbage import collect_rarely
+from workbench.stage.errors import StartError, UserError
 
 INTERRUPTED = 130  # the shell's status for Ctrl-C
+HEEDED = ("NUMBA_CACHE_DIR", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")  # of Numba's settings
 _SAID = "interrupted; the same command starts the stage again"
 
 
@@ -25,8 +29,9 @@ def run_stage(main: Callable[[], str]) -> None:
     """
     started = time.monotonic()
     try:
+        _refuse_other_code(Path(getattr(main, "__globals__", {}).get("__file__", __file__)))
         summary = main()
-    except AttentionError as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         _tell_what_dvc_removed()
         sys.exit(1)
@@ -43,11 +48,21 @@ def run_stage(main: Callable[[], str]) -> None:
     print(f"{summary} ({time.monotonic() - started:.1f} s)")
 
 
+def _refuse_other_code(script: Path) -> None:
+    """Refuse to run with another copy's package: Python leaves the script's folder off its path if told to be safe."""
+    used, own = Path(__file__).resolve().parents[1], script.resolve().with_name("workbench")
+    if own.is_dir() and own != used:
+        raise StartError(
+            f"{sys.argv[0]}: would run with the code of {used}; allowed: its own, {own}; "
+            "start it without PYTHONSAFEPATH, -P and -I"
+        )
+
+
 def _tell_what_dvc_removed() -> None:
     """DVC removes the outputs of a stage before it runs it; a stage that refuses says how they come back."""
     stage, root, lock = os.environ.get("DVC_STAGE"), os.environ.get("DVC_ROOT"), Path("dvc.lock")
     here = root and Path(root).resolve() == Path.cwd()  # not in the copy of an experiment, which had none
-    if stage and here and lock.exists() and f"\n  {stage}:\n" in lock.read_text():
+    if stage and here and lock.exists() and f"\n  {stage}:\n" in lock.read_text(encoding="utf-8"):
         print(
             f"data/{stage}: DVC removed the earlier outputs before this run; with the earlier parameters and code "
             "`dvc repro` takes them from its cache again",
@@ -62,10 +77,51 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         print(_SAID, file=sys.stderr)
+    elif isinstance(error, ModuleNotFoundError) and not _is_own(str(error.name)):
+        print(
+            f"{sys.executable}: {error}; activate the environment that `make repro` makes, source .venv/bin/activate, "
+            "and start the stage again",
+            file=sys.stderr,
+        )
+        _tell_what_dvc_removed()
     else:
         sys.__excepthook__(kind, error, trace)
+
+
+def _is_own(module: str) -> bool:
+    """Whether a module would be one of the project's own packages."""
+    return Path(__file__).parents[2].joinpath(module.partition(".")[0]).is_dir()
+
+
+def collect_rarely() -> None:
+    """Look for garbage rarely, and never at the end: what libraries make as they are imported lives as long as we do.
+
+    After 50,000 new objects instead of 700; Python would look through all of it while importing, and twice at the end.
+    """
+    gc.set_threshold(50_000, 50, 100)
+    atexit.register(gc.freeze)
+
+
+def _ignore_settings_for_others() -> None:
+    """Forget what a shell, a notebook or another project set up for itself, and could end a stage of this one."""
+    for name in list(os.environ):
+        if name == "MPLBACKEND" or (name.startswith("NUMBA_") and name not in HEEDED):
+            del os.environ[name]
+    if any(each[0] not in "+-" for each in os.environ.get("NUMBA_CPU_FEATURES", "").split(",") if each):
+        del os.environ["NUMBA_CPU_FEATURES"]  # which would end the process
+    warnings.filters[:] = [each for each in warnings.filters if each[0] != "error"]  # type: ignore[index]
+    for number in (0, 1, 2):  # of one that is closed the next file to be opened would take the place
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout, sys.stderr = (each or open(os.devnull, "w", encoding="utf-8") for each in (sys.stdout, sys.stderr))  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # where the terminal has no σ
 
 
 collect_rarely()
 signal.signal(signal.SIGTERM, _interrupt)
 sys.excepthook = _tell
+_ignore_settings_for_others()

@@ -5,25 +5,11 @@ another purpose draws. NumPy's draws of integers and of 24-bit uniform numbers a
 """
 
 import zlib
-from typing import Literal
 
 import numpy as np
 
-Purpose = Literal[
-    "truth",
-    "train inputs",
-    "train contexts",
-    "test inputs",
-    "test contexts",
-    "attention weights",
-    "linear weights",
-    "shuffle",
-    "gumbel noise",
-    "bootstrap",
-]
 
-
-def stream(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:
+def stream(seed: int, purpose: str, *index: int) -> np.random.Generator:
     """Return the generator of `purpose` (and, where there are many alike, its `index`: the epoch of a shuffle)."""
     name = zlib.crc32(purpose.encode())
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(name, *index))))

@@ -1,11 +1,14 @@
 """MLflow as a view of the files: whatever is shown there can be rebuilt from data/.
 
-One run an experiment. `train` starts it; `evaluate` and `plot` find it again by the experiment key in the model's
-metadata. A result never depends on MLflow: when it cannot be reached, one warning says so and the stage goes on.
+One run an experiment. A first stage starts it; those after it find it again by the experiment key. A result never
+depends on MLflow: when it cannot be reached, one warning says so and the stage goes on.
 """
 
 import logging
 import os
+import sys
+
+from workbench.stage.errors import show_name
 
 # Set before mlflow is imported; whoever sets them in the environment keeps their own value.
 for _name, _value in {
@@ -17,11 +20,13 @@ for _name, _value in {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the URL may have a password in it
 }.items():
     os.environ.setdefault(_name, _value)
+if os.environ["MLFLOW_CONFIGURE_LOGGING"].lower() not in ("true", "false", "1", "0"):  # it could not be imported
+    print(
+        f"warning: MLFLOW_CONFIGURE_LOGGING: got {show_name(os.environ['MLFLOW_CONFIGURE_LOGGING'])}, "
+        "allowed: true or false; taken for false",
+        file=sys.stderr,
+    )
+    os.environ["MLFLOW_CONFIGURE_LOGGING"] = "false"
 # A store that fails is told in one line of ours; without a handler of their own these would print tracebacks as well.
 for _name in ("mlflow", "sqlalchemy"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
-
-from workbench.tracking.run import Run, continue_run, start_run  # noqa: E402
-from attention.views.stages import show_evaluation, show_pictures, show_training  # noqa: E402
-
-__all__ = ["Run", "continue_run", "show_evaluation", "show_pictures", "show_training", "start_run"]

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,19 +14,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import psutil
 from mlflow.entities import Param
 from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
 
-from workbench.command.snapshot import code_patch, git
 from workbench.stage.errors import RestoreError, TrackingError
-from attention.params import PARAMS_FILE
-from attention.params.schema import TrackingParams
-from workbench.tracking.store import open_store, without_secrets
+from workbench.stage.params import PARAMS_FILE, TrackingParams
+from workbench.stage.process import is_dead, this_process
+from workbench.tracking.git import git
+from workbench.tracking.patches import code_patch
+from workbench.tracking.secrets import reason, without_secrets
+from workbench.tracking.store import open_store
+from workbench.tracking.tracked import Tracked
 
-PROCESS = "attention.process"  # a tag: who writes the run
+PROCESS = "process"  # a tag: who writes the run
 PARAMS_TEXT, CODE_PATCH = "state/params.yaml", "state/code.patch"  # artifacts
+FEW = 20  # runs asked for at once: MLflow takes milliseconds for each
+MOST_TEXT = 2000  # characters of an error in a tag
 REQUEST_METRICS = 1000  # as many as MLflow takes at once
 
 P = ParamSpec("P")
@@ -54,8 +59,9 @@ class Recorder:
     _experiment_id: str
     _name: str
 
-    def __init__(self, tracking: TrackingParams, experiment: str) -> None:
+    def __init__(self, tracked: Tracked, tracking: TrackingParams, experiment: str) -> None:
         self.lost = False
+        self._tracked = tracked
         self._id = ""  # none yet
         self._may_refuse = tracking.required
         self._shown: set[str] = set()  # data sets by digest, artifacts by path, networks
@@ -67,14 +73,20 @@ class Recorder:
         """The end of a summary line: where the run is to be seen."""
         return "" if self.lost else f", run '{self._name}' in MLflow"
 
-    @property
-    def name(self) -> str:
-        """What MLflow calls the run."""
+    def published(self) -> str:
+        """Return what MLflow calls the run, after all of it was shown.
+
+        Raises:
+            TrackingError: the store was lost on the way.
+
+        """
+        if self.lost:
+            raise TrackingError(f"MLflow was lost on the way; `{self._tracked.name} publish` again completes the run")
         return self._name
 
     def create(self, name: str, tags: Mapping[str, str]) -> None:
         """Create the run, with what made it: parameters, commit, and the changes on top of that."""
-        made_by, patch = common_tags(), None
+        made_by, patch = common_tags(self._tracked), None
         with suppress(RestoreError, OSError):  # no git, or no commit: an exported copy trains all the same
             commit, patch = git(Path(), "rev-parse", "HEAD"), code_patch(Path())
             made_by |= {"mlflow.source.git.commit": commit, "git.dirty": json.dumps(bool(patch))}
@@ -86,10 +98,14 @@ class Recorder:
     @soft
     def mark_dead_runs(self) -> None:
         """Mark as killed the runs whose process ended, by kill -9 say, without a chance to do so."""
-        left = self._client.search_runs([self._experiment_id], "attributes.status = 'RUNNING'")
-        for run in filter(is_dead, left):
-            if run.info.run_id == self._id:
-                continue  # taken up: it will be finished
+        process, running = self._tracked.tag(PROCESS), "attributes.status = 'RUNNING'"
+        if re.fullmatch(r"[\w.-]+", platform.node(), re.ASCII):
+            running += f" and tags.`{process}` LIKE '{platform.node()} %'"
+        oldest = ["attributes.start_time ASC"]
+        left = self._client.search_runs([self._experiment_id], running, max_results=FEW, order_by=oldest)
+        for run in left:
+            if run.info.run_id == self._id or not is_left(run, self._tracked):
+                continue  # one that was taken up will be finished
             self._client.set_tag(run.info.run_id, "error", "the process is gone")
             self._client.set_terminated(run.info.run_id, "KILLED")
 
@@ -113,13 +129,20 @@ class Recorder:
             self._client.log_table(self._id, {key: list(values) for key, values in columns.items()}, name)
 
     @soft
+    def mark_finished(self) -> None:
+        """Mark the run as finished; an error of an earlier attempt, or of who took us for dead, is none of its end."""
+        if "error" in self._client.get_run(self._id).data.tags:
+            self._client.delete_tag(self._id, "error")
+        self._client.set_terminated(self._id, "FINISHED")
+
+    @soft
     def mark_aborted(self, stage: str, error: BaseException) -> None:
         """Mark the run as killed or failed, and say by what."""
         if not self._id:
             return
         killed = isinstance(error, KeyboardInterrupt)
-        reason = "interrupted" if killed else without_secrets(f"{type(error).__name__}: {error}")
-        self._client.set_tag(self._id, "error", f"{stage}: {reason}")
+        told = "interrupted" if killed else without_secrets(f"{type(error).__name__}: {error}")[:MOST_TEXT]
+        self._client.set_tag(self._id, "error", f"{stage}: {told}")
         self._client.set_terminated(self._id, "KILLED" if killed else "FAILED")
 
     def lose(self, error: Exception) -> None:
@@ -127,18 +150,19 @@ class Recorder:
         if self.lost:
             return
         self.lost = True
-        reason = without_secrets(f"{type(error).__name__}: {error}".partition("\n")[0])[:200]
         if self._may_refuse:
             raise TrackingError(
-                f"params.yaml: tracking.required: got true, but MLflow cannot be reached ({reason}); "
+                f"params.yaml: tracking.required: got true, but MLflow cannot be reached ({reason(error)}); "
                 "start its server, set MLFLOW_TRACKING_URI to one that answers, or set tracking.required to false"
             ) from None
-        later = "`attention publish` shows them later"
-        print(f"warning: MLflow cannot be reached, results are not affected ({reason}); {later}", file=sys.stderr)
+        later = f"`{self._tracked.name} publish` shows them later"
+        print(
+            f"warning: MLflow cannot be reached, results are not affected ({reason(error)}); {later}", file=sys.stderr
+        )
 
     @soft
     def _connect(self, experiment: str) -> None:
-        self._client, self._experiment_id = open_store(experiment)
+        self._client, self._experiment_id = open_store(experiment, self._tracked.about)
 
     def _log_state(self, patch: bytes) -> None:
         """Keep what the commit does not say of the state that this run is made in."""
@@ -155,16 +179,16 @@ class Recorder:
         return lacks
 
 
-def common_tags() -> dict[str, str]:
+def common_tags(tracked: Tracked) -> dict[str, str]:
     """Return who makes the run, where, with which packages."""
     tags = {
-        PROCESS: this_process(),
+        tracked.tag(PROCESS): this_process(),
         "mlflow.user": _user(),
         "mlflow.source.name": f"stages/{Path(sys.argv[0]).name}",
         "mlflow.source.type": "LOCAL",
         "python": platform.python_version(),
     }
-    tags |= {package: importlib.metadata.version(package) for package in ("torch", "numba", "numpy", "mlflow", "dvc")}
+    tags |= {package: importlib.metadata.version(package) for package in tracked.packages}
     variables = {"dvc.exp_name": "DVC_EXP_NAME", "dvc.baseline_rev": "DVC_EXP_BASELINE_REV", "dvc.stage": "DVC_STAGE"}
     return tags | {tag: os.environ[variable] for tag, variable in variables.items() if variable in os.environ}
 
@@ -176,19 +200,6 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def this_process() -> str:
-    """Return a name of this process that no other ever has."""
-    me = psutil.Process()
-    return f"{platform.node()} {me.pid} {me.create_time()}"
-
-
-def is_dead(run: MlflowRun) -> bool:
+def is_left(run: MlflowRun, tracked: Tracked) -> bool:
     """Return whether the process that wrote the run lived on this machine and lives no more."""
-    host, pid, started = (run.data.tags.get(PROCESS, "") + "   ").split(" ")[:3]
-    if host != platform.node() or not pid.isdigit():
-        return False
-    try:
-        alive = psutil.Process(int(pid)).create_time()
-        return abs(float(alive) - float(started)) > 1  # else the number has been given to another process
-    except psutil.NoSuchProcess:
-        return True
+    return is_dead(run.data.tags.get(tracked.tag(PROCESS), ""))

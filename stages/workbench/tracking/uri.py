@@ -1,9 +1,11 @@
 """Where runs are recorded."""
 
 import os
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
-SQLITE = "sqlite:///"
+SQLITE = re.compile(r"sqlite(\+\w+)?:///([^?]*)(.*)")  # a driver, the path, options
 
 
 def project_root() -> Path:
@@ -16,11 +18,15 @@ def tracking_uri() -> str:
 
     A relative SQLite path is taken from that root too, in whichever copy the stage runs.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
-    scheme, _, path = uri.partition(":///")
-    return f"{SQLITE}{(project_root() / path).as_posix()}" if scheme == "sqlite" else uri
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or _sqlite_uri(project_root() / "mlflow.db")
+    return _sqlite_uri(path) + SQLITE.sub(r"\3", uri) if (path := local_store(uri)) else uri
 
 
 def local_store(uri: str) -> Path | None:
-    """Return the file of an SQLite store."""
-    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+    """Return the file of an SQLite store, as SQLAlchemy reads a URI: `%20` is a space, and options follow a `?`."""
+    parts = SQLITE.fullmatch(uri)
+    return project_root() / unquote(parts[2]) if parts else None
+
+
+def _sqlite_uri(path: Path) -> str:
+    return "sqlite:///" + path.as_posix().replace("%", "%25").replace("?", "%3F")

@@ -1,0 +1,137 @@
+"""Every run that DVC or MLflow knows: DVC's experiments joined with MLflow's runs."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from workbench.command.recorded import Recorded
+from workbench.command.report import few
+from workbench.command.snapshot import experiments, stale_stages
+from workbench.project import Project
+from workbench.stage.errors import show_name
+from workbench.tracking.git import committed, git
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A run: a DVC experiment, an MLflow run, or both."""
+
+    experiment: str
+    commit: str
+    run: str
+    state: str  # how its result was made, or how its run ended
+    time: float
+    params: Mapping[str, Any]
+    measures: Mapping[str, float]
+
+    def fields(self, project: Project) -> dict[str, Any]:
+        """Return all that is known, by the names that can be sorted and selected by."""
+        places = [("DVC", self.commit[:7]), ("MLflow", self.run[:8])]
+        return {
+            "name": self.experiment or self.run[:8],
+            "what": project.tracked.run_name(self.params, None),
+            **{name: self.measures.get(name) for name in project.measures},
+            "state": self.state,
+            "where": ", ".join(f"{place} {known}" for place, known in places if known),
+            "commit": self.commit,
+            "run": self.run,
+            **{key: self.params.get(key) for key in project.parameters},
+        }
+
+
+def list_runs(project: Project, root: Path, recorded: Sequence[Recorded]) -> list[Listed]:
+    """Return every DVC experiment, with its MLflow run where there is one, and the other runs; the newest first."""
+    listed, taken, name = [], set(), project.tracked.run_name
+    for experiment, commit, time, params, trained, metrics in _experiments(project, root):
+        if not trained:  # only the study ran, say
+            listed.append(Listed(experiment, commit, "", "none", time, params, {}))
+            continue
+        digest = hashlib.md5(metrics, usedforsecurity=False).hexdigest() if metrics else ""
+        own = [run for run in recorded if run.experiment == experiment and run.evaluation in ("", digest)]
+        own.sort(key=lambda run: run.evaluation != digest)
+        alike = (run for run in recorded if name(run.params, None) == name(params, None))
+        same = [run for run in alike if digest == run.evaluation != ""]
+        found = next(iter([*own, *same]), None)
+        taken |= {run.run for run in own[:1]}
+        state = "not in MLflow" if found is None else _state(project, found) if own else "cached"
+        listed.append(
+            Listed(experiment, commit, found.run if found else "", state, time, params, _measures(project, metrics))
+        )
+    others = (run for run in recorded if run.run not in taken)
+    listed += [Listed("", "", run.run, _state(project, run), run.started, run.params, run.measures) for run in others]
+    return sorted(listed, key=lambda one: one.time, reverse=True)
+
+
+def _experiments(project: Project, root: Path) -> Iterator[tuple[str, str, float, dict[str, Any], bool, bytes]]:
+    """Yield name, commit, time, parameters, whether the result is its own, and the measures where they are of it.
+
+    By git alone: DVC takes seconds. Those that cannot be read are counted in a warning.
+    """
+    unreadable = []
+    listed = experiments(root)
+    for name, commit in listed.items():
+        try:
+            lock, text = (committed(root, commit, file).decode() for file in ("dvc.lock", "params.yaml"))
+            params = _flat(YAML(typ="safe", pure=True).load(text))
+            project.tracked.run_name(params, None)
+            trained, evaluated = _ran(project, lock, text)
+            metrics = committed(root, commit, project.metrics) if evaluated else b""
+            if hashlib.md5(metrics, usedforsecurity=False).hexdigest() != evaluated:
+                metrics = b""
+            _measures(project, metrics)
+            time = float(git(root, "show", "--no-patch", "--format=%ct", commit))
+        except Exception:  # of another project's shape: whatever its files are
+            unreadable.append(name)
+            continue
+        yield name, commit, time, params, trained, metrics
+    if unreadable:
+        told = few([show_name(name) for name in unreadable])
+        print(f"warning: {len(unreadable)} DVC experiments cannot be read, and are left out: {told}", file=sys.stderr)
+
+
+def _ran(project: Project, lock: str, params: str) -> tuple[bool, str]:
+    """Return whether a dvc.lock's result is of these parameters, and the digest of the measures where they are its.
+
+    `dvc exp run` of one stage leaves what the commit before had of those after it.
+    """
+    stages, stale = YAML(typ="safe", pure=True).load(lock)["stages"], stale_stages(lock, params)
+    makers = {out["path"]: name for name, stage in stages.items() for out in stage.get("outs", ())}
+    made = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ())}
+
+    def fresh(name: str) -> bool:
+        """Whether a stage ran with these parameters, on what those before it made, and these did, too."""
+        used = stages[name].get("deps", ())
+        whole = all(made.get(dep["path"], dep.get("md5")) == dep.get("md5") for dep in used)
+        return name not in stale and whole and all(fresh(makers[dep["path"]]) for dep in used if dep["path"] in makers)
+
+    result, measured = (makers.get(path) for path in (project.result, project.metrics))
+    trained = result is not None and fresh(result)
+    return trained, made[project.metrics] if trained and measured and fresh(measured) else ""
+
+
+def _state(project: Project, run: Recorded) -> str:
+    """Return how the result of a run was made: where a later stage than the first made it, DVC had it in its cache."""
+    if run.status != "FINISHED":
+        return run.status.lower()
+    first, *later = (f"stages/{stage}.py" for stage in project.shown)
+    return "computed" if run.source == first else "cached" if run.source in later else "published"
+
+
+def _measures(project: Project, metrics: bytes) -> dict[str, float]:
+    if not metrics:
+        return {}
+    found = _flat(json.loads(metrics))
+    return {name: float(found[metric.partition("/")[2]]) for name, metric in project.measures.items()}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found

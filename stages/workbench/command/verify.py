@@ -1,0 +1,25 @@
+"""`verify`: run again from nothing, and compare."""
+
+import tempfile
+from pathlib import Path
+
+from workbench.command.comparison import compare
+from workbench.command.consent import consent
+from workbench.command.find import find_state
+from workbench.command.report import conclude, print_table
+from workbench.command.snapshot import lay_out, present_state, reproduce
+from workbench.project import Project
+
+
+def verify(project: Project, root: Path, run: str | None, *, yes: bool) -> int:
+    """Run a state from nothing in a temporary clone, ignoring every cache, and compare its outputs byte for byte."""
+    state = consent(find_state(project, root, run), root, yes=yes) if run else present_state(project, root)
+    with tempfile.TemporaryDirectory(prefix="verify-") as parent:
+        copy = lay_out(state, root, Path(parent) / "copy")
+        caches = {
+            name: f"{parent}/cache/{name}" for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "DVC_SITE_CACHE_DIR")
+        }
+        reproduce(copy, "--force", "--no-run-cache", **caches)
+        found = compare(project, state, root, copy)
+    print_table(("output", "expected", "got", ""), [(one.path, one.expected, one.got, one.verdict) for one in found])
+    return conclude(project, f"{state.name}:", found)

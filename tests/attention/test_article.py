@@ -1,0 +1,36 @@
+"""The article's experiment at its own size: ten seeds of it, against what 200 runs of the article's own loop gave."""
+
+from pathlib import Path
+
+from conftest import ROOT
+
+from attention.measures.recovery import recovery
+from attention.params import load_params
+from attention.tasks.examples import ExampleTable, draw_examples, draw_truth, write_examples
+from attention.training.loop import Epoch, train
+from attention.weights import draw_weights
+
+# 5th and 95th percentile of each epoch's MSE
+BANDS = [(0.0407, 0.0820), (0.00049, 0.0139), (1.11e-5, 2.7e-4), (1.05e-5, 1.45e-5)]
+
+
+def trained(seed: int, folder: Path) -> tuple[list[Epoch], float]:
+    """Return the epochs of the article's parameters with this seed, and the share of contexts whose argmax is right."""
+    params = load_params(ROOT / "params.yaml")
+    truth, seq_len = draw_truth(seed, params.data), params.data.seq_len
+    write_examples(folder / "t.parquet", draw_examples(seed, "train", params.data.n_train, truth, seq_len), seq_len)
+    weights = draw_weights(params.model.attention, len(truth), seq_len, seed)
+    epochs = list(train(weights, ExampleTable(folder / "t.parquet", truth), params.train, seed))
+    return epochs, recovery(epochs[-1].attention, epochs[-1].weights.output, truth).means()["accuracy"]
+
+
+def test_ten_seeds_lie_in_the_bands_of_the_articles_loop_and_find_every_context(tmp_path: Path) -> None:
+    runs = [trained(seed, tmp_path) for seed in range(10)]
+    outside = [
+        (seed, epoch.epoch)
+        for seed, (epochs, _) in enumerate(runs)
+        for epoch, (low, high) in zip(epochs, BANDS, strict=True)
+        if not low <= epoch.mse <= high
+    ]
+    assert len(outside) <= 4, outside  # a tenth of 40, as it should be for such bands
+    assert [accuracy for _, accuracy in runs] == [1.0] * 10

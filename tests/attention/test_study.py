@@ -1,0 +1,292 @@
+"""A study: its members are the pipeline's own trainings, its spread is that of the textbook, and MLflow shows it."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT, Project, open_store, recorded_runs
+from mlflow.entities import Run
+
+from attention.params import load_study
+from attention.study.spread import ARTICLE_MSE, MEASURES, SPREAD, Group, group, spread, training_errors
+from attention.study.trainings import Outcome, Training, run_training, training_key, trainings_of
+from attention.tasks.examples import BLOCK_ROWS, DrawnTable, ExampleTable, draw_examples, write_examples
+from workbench.command.snapshot import experiments
+
+GRID = {"model.attention": ["embedding", "softmax"]}  # conftest's small study
+
+
+def table(project: Project, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO((project.root / "data/study" / name).read_text())))
+
+
+def run_study(project: Project, **environment: str) -> str:
+    return project.run("python", "stages/study.py", PYTHONWARNINGS="ignore", **environment).stdout
+
+
+class TestMembersAreThePipelineSOwnTrainings:
+    def test_a_member_is_to_the_last_bit_what_dvc_exp_run_gives(
+        self, finished_project: Project, tmp_path: Path
+    ) -> None:
+        project = finished_project.copy(tmp_path / "project")
+        project.set_params({"study.grid": GRID | {"train.learning_rate": [0.01, 0.02]}})
+        run_study(project)
+        project.run("git", "checkout", "params.yaml")
+        wanted = {"model.attention": "softmax", "train.learning_rate": "0.02", "seed": "2"}
+        overrides = [argument for key, value in wanted.items() for argument in ("-S", f"{key}={value}")]
+        project.run("dvc", "exp", "run", "--quiet", "--temp", "-n", "one", *overrides, "evaluate")
+
+        (row,) = (row for row in table(project, "results.csv") if wanted.items() <= row.items())
+        commit = experiments(project.root)["one"]
+        metrics = json.loads(project.run("git", "show", f"{commit}:data/evaluate/metrics.json").stdout)
+        assert float(row["mse"]) == metrics["mse"]
+        assert {name: float(row[name]) for name in MEASURES[1:]} == metrics["recovery"]
+        history = project.run("git", "show", f"{commit}:data/train/history.csv").stdout
+        epochs = [row for row in table(project, "histories.csv") if wanted.items() <= row.items()]
+        assert [{key: row[key] for key in ("epoch", *MEASURES)} for row in epochs] == list(
+            csv.DictReader(io.StringIO(history))
+        )
+
+    @pytest.mark.parametrize("rows", [13, BLOCK_ROWS - 7, BLOCK_ROWS])
+    @pytest.mark.parametrize("n", [41, BLOCK_ROWS + 5])
+    def test_examples_in_memory_are_those_of_the_file(self, n: int, rows: int, tmp_path: Path) -> None:
+        if rows == 13 and n > BLOCK_ROWS:
+            pytest.skip("thousands of blocks")
+        truth = np.array([2, 0, 1])
+        write_examples(tmp_path / "t.parquet", draw_examples(5, "test", n, truth, 3), 3)
+        file, drawn = ExampleTable(tmp_path / "t.parquet", truth), DrawnTable(5, "test", n, truth, 3)
+        assert (len(drawn), drawn.seq_len) == (len(file), file.seq_len)
+        for one, other in zip(file.blocks(rows), drawn.blocks(rows), strict=True):
+            assert np.array_equal(one.inputs, other.inputs)
+            assert np.array_equal(one.contexts, other.contexts)
+            assert np.array_equal(one.targets, other.targets)
+
+    def test_a_function_of_one_s_own_takes_part(self, project: Project) -> None:
+        (project.root / "stages/attention/functions/cube.py").write_text(
+            "from attention.functions.entry import AttentionFunction\n"
+            "from attention.functions.table import score_table\n\n\n"
+            "def cube(parameters, contexts, **_):\n    return parameters['scores'][contexts] ** 3\n\n\n"
+            "FUNCTIONS = {'cube': AttentionFunction(cube, score_table, 'E[c]³', 'of ones own')}\n"
+        )
+        project.set_params({"study.grid": {"model.attention": ["embedding", "cube"]}, "study.seeds": 2})
+        run_study(project)
+        assert [row["model.attention"] for row in table(project, "summary.csv")] == ["embedding", "cube"]
+        assert all(float(row["mse"]) < 0.2 for row in table(project, "results.csv"))
+
+    def test_the_key_of_a_member_differs_exactly_when_what_determines_it_does(self, project: Project) -> None:
+        def key(seed: int = 1, **changes: Any) -> str:
+            project.set_params({name.replace("__", "."): value for name, value in changes.items()})
+            return training_key(Training(load_study(project.root / "params.yaml")[0], seed))
+
+        plain = key(study__grid={})
+        assert (
+            key(tracking__experiment="other", compute__workers=2, study__seeds=5, seed=1, model__temperature=None)
+            == plain
+        )
+        assert key(train__engine="compiled") == plain  # which `auto` is
+        changes: list[Mapping[str, Any]] = [
+            {"seed": 2},
+            {"train__engine": "torch"},
+            {"train__epochs": 3},
+            {"data__n_test": 54},
+            {"data__true_attention": [2, 6, 4]},
+            {"model__attention": "softmax"},
+            {"model__temperature": 2.0},
+        ]
+        keys = [key(**change) for change in changes]  # one on top of the other
+        assert len({plain, *keys}) == len(keys) + 1
+
+
+class TestSpread:
+    def test_median_quartiles_and_interval_of_nine_numbers(self) -> None:
+        """The median of nine draws is at most the k-th with probability P(Binomial(9, k/9) >= 5).
+
+        That is 0.03 for k = 2 and 0.14 for k = 3, so that 5 % of the medians end at the third; and so from above.
+        """
+        values = np.array([[9, 1, 8, 2, 7, 3, 6, 4, 5], [5.0] * 9]).T
+        median, q1, q3, low, high = spread(values, seed=3)
+        assert median.tolist() == [5, 5]
+        assert (q1.tolist(), q3.tolist()) == ([3, 5], [7, 5])
+        assert (low.tolist(), high.tolist()) == ([3, 5], [7, 5])
+
+    def test_it_depends_on_nothing_but_values_and_seed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        values = np.random.default_rng(1).random((40, 2))
+        before, other = spread(values, 3), spread(values, 4)
+        monkeypatch.setattr("attention.study.spread.AT_ONCE", 77)
+        assert np.array_equal(spread(values, 3), before)
+        assert not np.array_equal(other[3:], before[3:])
+        assert np.array_equal(other[:3], before[:3])
+
+    def test_an_interval_holds_the_true_median_about_as_often_as_it_says(self) -> None:
+        random = np.random.default_rng(2)
+        held = [
+            low <= 0 <= high for low, high in (spread(random.standard_normal((31, 1)), 0)[3:, 0] for _ in range(200))
+        ]
+        assert 0.83 <= np.mean(held) <= 0.97
+
+
+@pytest.fixture(scope="module")
+def groups() -> list[Group]:
+    """The groups of the committed study, its article's experiment with 100 seeds."""
+    params, configurations = load_study(ROOT / "params.yaml")
+    ours = [each for each in configurations if each.params.model.attention == "embedding"]
+    trainings = trainings_of(ours, params.seed, 100)
+    return group(ours, params.seed, 100, [run_training(training) for training in trainings])
+
+
+class TestTheArticle:
+    def test_its_own_errors_lie_inside_the_90_percent_band_at_every_epoch(self, groups: list[Group]) -> None:
+        for seeds in (100, load_study(ROOT / "params.yaml")[0].study.seeds):  # the committed picture has fewer
+            low, high = np.percentile(training_errors(groups)["embedding"][:seeds], [5, 95], axis=0)
+            assert (low <= ARTICLE_MSE).all()
+            assert (high >= ARTICLE_MSE).all()
+
+    def test_its_marks_are_on_its_own_experiment_and_on_no_other(self, groups: list[Group], project: Project) -> None:
+        assert groups[0].is_article
+        _, configurations = load_study(project.root / "params.yaml")
+        assert not any(each.is_article for each in group(configurations, 0, 0, []))
+
+
+class TestTables:
+    def test_rows_come_in_the_order_of_the_grid_then_of_the_seeds(self, finished_project: Project) -> None:
+        rows = table(finished_project, "results.csv")
+        assert list(rows[0]) == ["model.attention", "seed", *MEASURES]
+        assert [(row["model.attention"], row["seed"]) for row in rows] == [
+            (name, str(seed)) for name in GRID["model.attention"] for seed in range(3)
+        ]
+        histories = table(finished_project, "histories.csv")
+        assert [(row["model.attention"], row["seed"], row["epoch"]) for row in histories] == [
+            (name, str(seed), str(epoch)) for name in GRID["model.attention"] for seed in range(3) for epoch in range(2)
+        ]
+
+    def test_the_summary_is_the_spread_of_the_results(self, finished_project: Project) -> None:
+        for row in table(finished_project, "summary.csv"):
+            ours = [r for r in table(finished_project, "results.csv") if r["model.attention"] == row["model.attention"]]
+            values = np.array([[float(r[name]) for name in MEASURES] for r in ours])
+            wanted = dict(zip(MEASURES, spread(values, 0).T, strict=True))
+            assert (row["trainings"], row["diverged"]) == ("3", "0")
+            for measure, numbers in wanted.items():
+                assert [float(row[f"{measure}.{name}"]) for name in SPREAD] == numbers.tolist()
+
+    def test_the_order_of_the_grid_s_keys_changes_nothing(self, project: Project) -> None:
+        """To DVC two such files are equal."""
+        grid: dict[str, list[Any]] = {
+            "train.shuffle": [True, False],
+            "model.attention": ["softmax"],
+            "train.epochs": [1, 2],
+        }
+        project.set_params({"study.grid": grid, "study.seeds": 2})
+        run_study(project)
+        before = project.outputs()
+        project.set_params({"study.grid": dict(reversed(grid.items()))})
+        run_study(project)
+        assert project.outputs() == before
+        assert [(row["train.epochs"], row["train.shuffle"]) for row in table(project, "summary.csv")] == [
+            ("1", "true"), ("1", "false"), ("2", "true"), ("2", "false"),
+        ]  # fmt: skip
+
+    def test_a_training_that_diverges_is_counted_and_the_others_go_on(self, project: Project) -> None:
+        project.set_params({"study.grid": {"train.learning_rate": [0.01, 10]}, "train.epochs": 60, "data.n_test": 3})
+        run_study(project)
+        calm, wild = table(project, "summary.csv")
+        assert (calm["diverged"], calm["trainings"]) == ("0", "3")
+        gone = [row for row in table(project, "results.csv") if row["train.learning_rate"] == "10.0"]
+        assert int(wild["diverged"]) == sum(row["mse"] == "" for row in gone)
+
+    def test_where_all_diverged_there_are_no_numbers(self) -> None:
+        params, configurations = load_study(ROOT / "params.yaml")
+        (one,) = group(configurations[:1], params.seed, 2, [Outcome([], None), Outcome([[0.1, 0.2, 0.3, 0.4]], None)])
+        assert (one.results.shape, one.histories.shape, one.spread) == ((0, 4), (0, 4, 4), {})
+
+    def test_an_empty_grid_is_one_configuration(self, project: Project) -> None:
+        project.set_params({"study.grid": {}})
+        run_study(project)
+        assert [list(row)[:2] for row in table(project, "results.csv")] == [["seed", "mse"]] * 3
+        (row,) = table(project, "summary.csv")
+        assert row["trainings"] == "3"
+
+
+@pytest.fixture(scope="module")
+def runs(finished_project: Project) -> tuple[Run, list[Run]]:
+    """The parent, and its children in the order in which they were made."""
+    client = open_store(f"sqlite:///{finished_project.root}/mlflow.db")
+    *children, parent = recorded_runs(client, "attention-study")
+    return parent, children[::-1]
+
+
+class TestMlflow:
+    def test_a_parent_and_a_child_for_each_configuration_all_finished(self, runs: tuple[Run, list[Run]]) -> None:
+        parent, children = runs
+        assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
+        assert [run.info.run_name for run in children] == GRID["model.attention"]
+        assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+
+    def test_a_child_has_the_medians_their_spread_and_the_median_curve(
+        self, finished_project: Project, runs: tuple[Run, list[Run]]
+    ) -> None:
+        client = open_store(f"sqlite:///{finished_project.root}/mlflow.db")
+        histories = table(finished_project, "histories.csv")
+        for child, row in zip(runs[1], table(finished_project, "summary.csv"), strict=True):
+            name = row["model.attention"]
+            assert child.data.params["model.attention"] == name
+            assert child.data.params["train.learning_rate"] == "0.01"
+            wanted = {"diverged": 0.0}
+            for measure in MEASURES:
+                shown = "test/mse" if measure == "mse" else f"test/recovery.{measure}"
+                wanted |= {
+                    shown + ("" if number == "median" else f".{number}"): float(row[f"{measure}.{number}"])
+                    for number in SPREAD
+                }
+            curves = {key: value for key, value in child.data.metrics.items() if key.startswith("train/")}
+            assert {key: child.data.metrics[key] for key in wanted} == wanted
+            assert child.data.metrics.keys() == wanted.keys() | curves.keys()
+            for measure in MEASURES:
+                found = [(m.step, m.value) for m in client.get_metric_history(child.info.run_id, f"train/{measure}")]
+                ours = [row for row in histories if row["model.attention"] == name]
+                values = [[float(row[measure]) for row in ours if row["epoch"] == str(epoch)] for epoch in range(2)]
+                assert found == [(epoch, np.median(values[epoch])) for epoch in range(2)]
+
+    def test_the_parent_has_the_files_and_the_grid(
+        self, finished_project: Project, runs: tuple[Run, list[Run]], tmp_path: Path
+    ) -> None:
+        parent = runs[0]
+        assert parent.data.params == {
+            "seed": "0",
+            "study.seeds": "3",
+            "grid.model.attention": json.dumps(GRID["model.attention"]),
+        }
+        client = open_store(f"sqlite:///{finished_project.root}/mlflow.db")
+        client.download_artifacts(parent.info.run_id, "", str(tmp_path))
+        for name in ("results.csv", "histories.csv", "summary.csv", "curves.png", "recovery.png"):
+            assert (tmp_path / "study" / name).read_bytes() == (
+                finished_project.root / "data/study" / name
+            ).read_bytes()
+        shown = json.loads((tmp_path / "summary.json").read_text())
+        assert [shown["columns"], len(shown["data"])] == [list(table(finished_project, "summary.csv")[0]), 2]
+
+    def test_a_long_curve_is_shown_in_points_that_fit_into_one_request(self, project: Project) -> None:
+        project.set_params({"train.epochs": 600, "study.grid": {}, "study.seeds": 1, "data.n_train": 5})
+        run_study(project)
+        client = open_store(f"sqlite:///{project.root}/mlflow.db")
+        child = recorded_runs(client, "attention-study")[0]
+        steps = [metric.step for metric in client.get_metric_history(child.info.run_id, "train/mse")]
+        assert (steps[0], steps[-1]) == (0, 599)
+        assert 200 < len(steps) < 250
+
+    def test_publish_shows_the_study_once_from_its_files(self, finished_project: Project, tmp_path: Path) -> None:
+        project = finished_project.copy(tmp_path / "project")
+        for _ in range(2):
+            project.run("python", "-m", "attention.project", "publish", PYTHONPATH="stages")
+        shown, before = (
+            recorded_runs(open_store(f"sqlite:///{each.root}/mlflow.db"), "attention-study")
+            for each in (project, finished_project)
+        )
+        assert len(shown) == 3
+        assert {run.info.run_name: run.data.metrics for run in shown} == {
+            run.info.run_name: run.data.metrics for run in before
+        }

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from attention.params.schema import TrainParams
+from attention.tasks import examples as dataset
+from attention.tasks.examples import DrawnTable
+from attention.training import loop as training
+from attention.training.loop import Epoch, train
+from attention.weights import draw_weights
+
+SEED, TRUTH, SEQ_LEN, ROWS = 5, np.array([2, 6, 3]), 7, 211
+
+
+def epochs_of(params: TrainParams, told: list[int] | None) -> list[Epoch]:
+    table = DrawnTable(SEED, "train", ROWS, TRUTH, SEQ_LEN)
+    initial = draw_weights("embedding", len(TRUTH), SEQ_LEN, SEED)
+    return list(train(initial, table, params, SEED, told.append if told is not None else None))
+
+
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
+@pytest.mark.parametrize(
+    ("batch_size", "rows_at_once"),
+    [(1, 1 << 19), (1, 2 * ROWS), (13, 3 * ROWS - 1), (ROWS + 1, 1)],
+    ids=["in one go", "two epochs a go", "two and a bit", "an epoch a go, one batch"],
+)
+def test_epochs_in_one_go_are_those_that_are_asked_for_one_by_one(
+    engine: str, batch_size: int, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"epochs": 5, "batch_size": batch_size, "learning_rate": 0.01, "shuffle": False, "engine": engine}
+    params = TrainParams.model_validate(values)
+    told: list[int] = []
+    slowly = epochs_of(params, told)
+    monkeypatch.setattr(training, "ROWS_AT_ONCE", rows_at_once)
+    quickly = epochs_of(params, None)
+
+    assert sum(told) == 5 * -(-ROWS // batch_size)
+    assert [epoch.epoch for epoch in quickly] == [0, 1, 2, 3, 4]
+    assert len({epoch.mse for epoch in quickly}) == 5  # it learns
+    for one, other in zip(slowly, quickly, strict=True):
+        assert one.mse == other.mse
+        assert np.array_equal(one.attention, other.attention)
+        for name, array in one.weights.arrays.items():
+            assert np.array_equal(array, other.weights.arrays[name]), name
+
+
+def test_a_table_of_more_rows_than_a_block_holds_whole_batches_of_is_not_trained_on_in_one_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two partial sums of the error, added, are not always the bits of one sum."""
+    for module in (dataset, training):
+        monkeypatch.setattr(module, "BLOCK_ROWS", 100)
+    params = TrainParams(epochs=3, batch_size=30, learning_rate=0.01, shuffle=False, engine="compiled")
+    assert [epoch.mse for epoch in epochs_of(params, [])] == [epoch.mse for epoch in epochs_of(params, None)]

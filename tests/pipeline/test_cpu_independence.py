@@ -1,0 +1,63 @@
+"""The same bytes on any CPU: the whole pipeline, for every function that has a kernel, as an old machine would run it.
+
+`benchmarks/trust.py` tries every setting alone; here all of them at once stand against this machine as it is.
+"""
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from cpu_settings import STAGES, differences, run_pipelines, settings, small_configurations
+
+from workbench.command.snapshot import locked_outputs
+
+OLD, NEW = "all of it: an old CPU", "as it is"
+COMMITTED = "params.yaml as it is committed"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    def run(name: str) -> Any:
+        wanted = small_configurations() | {COMMITTED: {"params": {}, "stages": [*STAGES, "study"]}}
+        return run_pipelines(folders[name], wanted, settings()[name].environment)
+
+    folders: dict[str, Path] = {name: tmp_path_factory.mktemp("cpu") for name in (OLD, NEW)}
+    with ThreadPoolExecutor() as both:
+        return dict(zip(folders, both.map(run, folders), strict=True))
+
+
+def test_every_output_has_the_same_bytes_on_an_old_cpu_and_on_this_one(runs: dict[str, Any]) -> None:
+    (old, _), (new, _) = runs[OLD], runs[NEW]
+    assert set(old) == set(new) == {*small_configurations(), COMMITTED}
+    three, four, pictures, an_epoch = 2 * 3, 4, 5, 2  # data and training; evaluation; plot; its epochs
+    assert max(len(new[name]) for name in small_configurations()) == three + four + pictures + an_epoch
+    assert differences(old, new) == []
+
+
+@pytest.mark.parametrize(
+    "library", ["instructions of torch", "instructions of NumPy", "processor of Numba", "sines by the C library"]
+)
+def test_the_settings_took_effect(runs: dict[str, Any], library: str) -> None:
+    (_, old), (_, new) = runs[OLD], runs[NEW]
+    if old["architecture"] != "x86_64" or "X86_V3" not in new["instructions of NumPy"]:
+        pytest.skip("this CPU has no newer instructions to switch off")
+    assert old[library] != new[library]
+
+
+@pytest.mark.parametrize("name", [OLD, NEW])
+def test_the_committed_lock_is_what_this_system_makes(name: str, runs: dict[str, Any]) -> None:
+    made = runs[name][0][COMMITTED]
+    locked = locked_outputs((ROOT / "dvc.lock").read_text())
+    for path, digest in locked.items():
+        inside = [
+            {"md5": of_file, "relpath": file.removeprefix(f"{path}/")}
+            for file, of_file in sorted(made.items())
+            if file.startswith(f"{path}/")
+        ]
+        as_dvc = f"{hashlib.md5(json.dumps(inside, sort_keys=True).encode(), usedforsecurity=False).hexdigest()}.dir"
+        assert made.get(path, as_dvc if inside else None) == digest, path
+    assert {file for file in made if not file.startswith("data/plot/epochs/")} == {*locked} - {"data/plot/epochs"}

@@ -1,0 +1,161 @@
+"""Every command of the README and its pages, run in a clone; and what they say, held against the project."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project, clean_environment
+
+from attention.functions import ATTENTION_FUNCTIONS
+from attention.params.schema import Params
+from attention.training.engines import choose_engine
+from build import PICTURES, TABLE, with_tables
+from workbench.command.snapshot import locked_outputs
+from workbench.stage.outputs import md5
+from workbench.stage.params import known_keys
+
+README = (ROOT / "README.md").read_text()
+PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+COMMANDS = [
+    line
+    for page in PAGES.values()
+    for block in re.findall(r"```sh\n(.*?)```", page, re.S)
+    for line in block.splitlines()
+]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory, finished_project: Project) -> Project:
+    """A clone of the small project after its results were committed, with this environment as its .venv."""
+    folder = tmp_path_factory.mktemp("readme") / "clone"
+    finished_project.run("git", "clone", "--quiet", str(finished_project.root), str(folder))
+    (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+    for lock in folder.glob("requirements*.lock"):
+        os.utime(lock, (0, 0))  # else make would install it, for minutes
+    return Project(folder, warm=False)
+
+
+def test_the_readme_has_the_commands_that_a_newcomer_needs() -> None:
+    assert COMMANDS[0] == "make repro"
+    assert len(COMMANDS) > 16
+
+
+def test_what_the_pages_point_to_is_there() -> None:
+    for name, page in PAGES.items():
+        folder = (ROOT / name).parent if name == "README.md" else ROOT / "docs"
+        for place in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page):
+            assert (folder / place).exists(), f"{name}: {place}"
+        for anchor in re.findall(r"\]\(#([^)]+)\)", page):
+            headings = [re.sub(r"[^a-z0-9 -]", "", line.lower()) for line in re.findall(r"^#+ (.*)$", page, re.M)]
+            assert anchor in [heading.replace(" ", "-") for heading in headings], f"{name}: #{anchor}"
+
+
+def test_every_command_of_the_readme_works_in_its_order(clone: Project) -> None:
+    for command in COMMANDS:
+        if command == "make ui":
+            show(clone)
+        elif command == "dvc queue status":
+            wait_for_queue(clone)
+        else:
+            clone.run("bash", "-c", command)
+    assert (clone.root / "dvc_plots/index.html").exists()
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def wait_for_queue(clone: Project) -> None:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        status = clone.run("dvc", "queue", "status").stdout
+        if "Queued" not in status and "Running" not in status:
+            assert status.count("Success") == 2, status
+            return
+        time.sleep(1)
+    raise AssertionError(f"the queue did not end: {status}")
+
+
+def show(clone: Project) -> None:
+    """Start `make ui`, wait for its page, and end it as Ctrl-C would."""
+    process = subprocess.Popen(
+        ["make", "ui"], cwd=clone.root, env=clean_environment(), start_new_session=True, stderr=subprocess.PIPE
+    )
+    try:
+        assert any(answers("http://127.0.0.1:5000/health") for _ in range(120)), process.stderr
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def answers(address: str) -> bool:
+    time.sleep(0.5)
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def table_keys() -> Iterator[str]:
+    for row in re.findall(r"^\| (`[a-z._`, ]+) \|", README, re.M):
+        yield from re.findall(r"`([a-z._]+)`", row)
+
+
+def test_the_readme_explains_every_parameter() -> None:
+    assert set(known_keys(Params)) <= set(table_keys())
+
+
+def test_the_readme_names_every_attention_function_and_module() -> None:
+    for name in ATTENTION_FUNCTIONS:
+        assert f"`{name}`" in README
+    for module in (ROOT / "stages/attention").glob("[a-z]*.py"):
+        assert re.search(rf"\b{module.stem}\b", README), module.stem
+
+
+def test_the_table_of_functions_is_that_of_the_registry() -> None:
+    for name, function in ATTENTION_FUNCTIONS.items():
+        options = ", ".join(f"`{option}` {value:g}" for option, value in function.options.items())
+        engine = choose_engine("auto", name)
+        cells = (f"`{name}`", function.equation, function.values, options, engine, function.source)
+        assert f"| {' | '.join(cells)} |" in README.splitlines(), "the README lacks this row"
+
+
+def test_the_tables_are_those_that_were_measured() -> None:
+    assert with_tables(README) == README, "`make docs` puts them there"
+    assert README.count("<!-- end -->") == len(TABLE.findall(README)) > 2
+    assert with_tables(README.replace("| 1.0 |", "| 1.1 |")) == README, "a stale table would be seen"
+
+
+def test_the_comparison_names_every_function_and_its_engine() -> None:
+    measured = (ROOT / "benchmarks/results/functions.md").read_text()
+    assert all(f"\n| {name} | {choose_engine('auto', name)} | " in measured for name in ATTENTION_FUNCTIONS)
+
+
+def test_a_function_of_one_s_own_is_one_block_in_one_file(project: Project) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    (project.root / "stages/attention/functions/power.py").write_text(block)
+    project.set_params({"model.attention": "power", "model.temperature": 0.25})
+    project.run("dvc", "repro", "--quiet")
+    assert project.run("git", "status", "--porcelain", "stages", "dvc.yaml").stdout.split() == [
+        "??",
+        "stages/attention/functions/power.py",
+    ]
+    with sqlite3.connect(project.root / "mlflow.db") as store:
+        own = "run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'attention.key')"  # and not of the study
+        params = dict(store.execute(f"SELECT key, value FROM params WHERE {own}"))  # noqa: S608
+    assert (params["model.attention"], params["model.temperature"]) == ("power", "0.25")
+    metrics = json.loads((project.root / "data/evaluate/metrics.json").read_text())
+    assert metrics["mse"] < metrics["baseline"]["mean"]
+    assert (project.root / "data/plot/attention.png").exists()
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_pictures_of_the_readme_are_those_that_the_pipeline_draws(name: str) -> None:
+    assert locked_outputs((ROOT / "dvc.lock").read_text())[f"data/{name}"] == md5(ROOT / "docs" / Path(name).name)
