@@ -222,7 +222,8 @@ class TestWhatIsSaid:
         project = prepared.copy(tmp_path / "project")
         with (project.root / "stages/attention/study/trainings.py").open("a") as file:
             file.write(
-                "\n\ndef run_training(training):\n    import os\n    os.kill(os.getpid(), 9)\n\n\nimport dataclasses\nTRAININGS = dataclasses.replace(TRAININGS, compute=run_training)\n"
+                "\n\ndef run_training(training):\n    import os\n    os.kill(os.getpid(), 9)\n"
+                "\n\nimport dataclasses\nTRAININGS = dataclasses.replace(TRAININGS, compute=run_training)\n"
             )
         project.set_params(settings(backend="loky", workers=2))
         done = project.attempt("python", "stages/study.py", **QUIET)
