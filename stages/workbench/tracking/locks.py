@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-SILENT, LONGEST = 3.0, 120.0  # seconds
+SILENT, LONGEST = 3.0, 30.0  # seconds
 
 
 @contextmanager

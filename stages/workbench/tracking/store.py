@@ -51,15 +51,12 @@ def open_store(experiment: str, about: str = "") -> tuple[MlflowClient, str]:
         raise StoreError("MLFLOW_TRACKING_URI: has no scheme", "begin it with http://, https:// or what else it is")
     if not path:
         _probe(uri, experiment)
-    # MLflow's own preparation of a new SQLite file is not safe against a second process: the first one in does it.
-    with store_lock(), warnings.catch_warnings():
+    mlflow.set_tracking_uri(_for_mlflow(uri))
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of SQLAlchemy's, about MLflow
-        if path and not (path.exists() and (path.is_dir() or path.stat().st_size)):
-            make_ready(path)
-        if path and path.exists():
-            look_at(path)
-        mlflow.set_tracking_uri(_for_mlflow(uri))
         try:
+            if path:
+                _prepare(path)
             client = MlflowClient()
             found = _experiment(client, experiment, about, path)
         except MlflowException as error:
@@ -80,6 +77,20 @@ def open_store(experiment: str, about: str = "") -> tuple[MlflowClient, str]:
             f"bring it back there; or {ANEW}",
         )
     return client, str(found.experiment_id)
+
+
+def _prepare(path: Path) -> None:
+    """Make the store, if there is none, and look at it.
+
+    MLflow's own preparation of a new SQLite file is not safe against a second process: the first one in does it. Who
+    finds it made holds the lock for a moment only: opening takes seconds on a busy machine, and many start at once.
+    """
+    with store_lock():
+        if not path.exists() or (path.is_file() and not path.stat().st_size):
+            make_ready(path)
+            if not path.exists():  # another MLflow than the locked one
+                MlflowClient()
+    look_at(path)
 
 
 def _for_mlflow(uri: str) -> str:
