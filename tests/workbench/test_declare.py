@@ -237,6 +237,11 @@ def test_what_is_not_changed_keeps_its_bytes(text: str, tmp_path: Path) -> None:
         ),
         ("stages:", "steps:", "dvc.yaml: no stages can be read from it; `dvc status` tells what is wrong"),
         ("stages:", "stages: [", "dvc.yaml: no stages can be read from it; `dvc status` tells what is wrong"),
+        (
+            "      - first.size\n      - second.factor\n",
+            "",
+            "dvc.yaml: no stages can be read from it; `dvc status` tells what is wrong",
+        ),
     ],
 )
 def test_a_pipeline_that_cannot_be_watched_is_refused(

@@ -79,7 +79,10 @@ def read_stages(root: Path) -> dict[str, dict[str, Any]]:
 
     try:
         stages: dict[str, dict[str, Any]] = YAML(typ="safe").load(root / PIPELINE)["stages"]
-    except (YAMLError, LookupError, TypeError) as error:
+        for stage in stages.values():
+            if not all(isinstance(stage.get(kind, []), list) for kind in ("deps", "params", *WRITTEN)):
+                raise TypeError
+    except (YAMLError, LookupError, TypeError, AttributeError) as error:
         raise DeclareError(f"{PIPELINE}: no stages can be read from it; `dvc status` tells what is wrong") from error
     for name, stage in stages.items():
         _script(name, stage)

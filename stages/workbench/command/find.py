@@ -64,7 +64,7 @@ def find_state(project: Project, root: Path, name: str) -> State:
     raise RestoreError(
         f"{show_name(name)}: neither a DVC experiment nor an MLflow run by id or name; "
         f"known: {', '.join(repr(show_name(other, 200)) for other in [*known][:MOST_TOLD]) or 'none'}; "
-        "`{project.name} runs` lists them"
+        f"`{project.name} runs` lists them"
     )
 
 
