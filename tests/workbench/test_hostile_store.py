@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LABORATORY, clean_environment
+from conftest import LABORATORY, ROOT, clean_environment
 
 from attention.views.naming import DEFAULTS
 from workbench.command.listing import Listed, list_runs
 from workbench.command.recorded import Recorded, recorded_runs
-from workbench.command.runs import Row, _text, as_csv, as_json, fields_of, select
+from workbench.command.runs import Row, fields_of, runs, select
 from workbench.tracking.local import READY
 
+FIELDS = fields_of(LABORATORY)
 MEASURED = {"mse": 0.5, "recovery": {"normalized": 0.1, "effective": 0.2, "accuracy": 0.3}}
 PARAMS = """
 seed: {seed}
@@ -29,21 +30,18 @@ model: {{attention: embedding}}
 train: {{epochs: 4}}
 """
 
-FIELDS = fields_of(LABORATORY)
-
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml and a store of one run of ours."""
+    """A repository with params.yaml and a store of one run of ours."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    root = Path(__file__).parents[2]
-    (tmp_path / "params.yaml").write_bytes((root / "params.yaml").read_bytes())
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    git(tmp_path, "init", "--quiet")
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
         store.executescript(READY.read_text(encoding="utf-8"))
         store.execute(
-            "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage) "
-            "VALUES (1, ?, ?, 'active')",
+            "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage) VALUES (1, ?, ?, 'active')",
             ["attention", (tmp_path / "mlruns/attention").as_uri()],
         )
         store.commit()
@@ -70,7 +68,7 @@ def add_run(
         )
         for key, value in (ours | {**(params or {})}).items():
             store.execute("INSERT INTO params (run_uuid, key, value) VALUES (?, ?, ?)", [run, key, value])
-        for key, value in ({"attention.key": "k"} | {**(tags or {})}).items():
+        for key, value in {"attention.key": run, **(tags or {})}.items():
             store.execute("INSERT INTO tags (run_uuid, key, value) VALUES (?, ?, ?)", [run, key, value])
         for key, value in (metrics or {}).items():
             nan = isinstance(value, float) and math.isnan(value)
@@ -110,53 +108,66 @@ def test_one_foreign_run_does_not_end_the_list(what: str, project: Path, capsys:
         with closing(sqlite3.connect(project / "mlflow.db")) as store:
             store.execute("UPDATE params SET value = CAST(x'fffe41' AS TEXT) WHERE value = 'CAST'")
             store.commit()
-    listed = rows_of(recorded_runs(LABORATORY, project))
-    assert "ours" in {one["run"] for one in listed}
-    assert len(capsys.readouterr().err.splitlines()) == 2 - len(listed)  # left out and counted, or shown
-    for text in ("\n".join("  ".join(row) for row in texts_of(listed)), as_json(listed), as_csv(FIELDS, listed)):
+    listed = recorded_runs(LABORATORY, project)
+    assert "ours" in {one.run for one in listed}
+    left_out = 2 - len(listed)
+    assert len(capsys.readouterr().err.splitlines()) == left_out  # and counted
+    said = {form: printed(project, capsys, form) for form in ("table", "csv", "json")}
+    for text in said.values():
         assert all(character.isprintable() or character == "\n" for character in text)
-    assert len(texts_of(listed)) == len("\n".join("  ".join(row) for row in texts_of(listed)).split("\n"))
-    assert (
-        len(list(csv.DictReader(io.StringIO(as_csv(FIELDS, listed)))))
-        == len(json.loads(as_json(listed)))
-        == len(listed)
-    )
+    assert len(said["table"].splitlines()) == 1 + len(listed)
+    assert len([*csv.DictReader(io.StringIO(said["csv"]))]) == len(json.loads(said["json"])) == len(listed)
     for field in ("mse", "seed", "what", "model.attention", "data.n_train"):
-        assert len(select(FIELDS, listed, [], field, descending=True)) == len(listed)
+        assert len(select(FIELDS, rows(listed), [], field, descending=True)) == len(listed)
 
 
-def rows_of(runs: list[Recorded]) -> list[Row]:
+def printed(root: Path, capsys: pytest.CaptureFixture[str], output: str) -> str:
+    """Return what `attention runs` prints."""
+    runs(LABORATORY, root, [], None, descending=False, output=output)
+    return capsys.readouterr().out
+
+
+def rows(recorded: list[Recorded]) -> list[Row]:
     """List the runs as where DVC has no experiments."""
-    listed = [Listed("", "", run.run, "computed", run.started, run.params, run.measures) for run in runs]
+    listed = [Listed("", "", run.run, "computed", run.started, run.params, run.measures) for run in recorded]
     return [one.fields(LABORATORY) for one in listed]
 
 
-def texts_of(rows: list[Row]) -> list[list[str]]:
-    """Return what a table shows of the rows."""
-    return [[_text(FIELDS, name, row[name]) for name in FIELDS.columns] for row in rows]
+@pytest.mark.parametrize("params", [{}, {"seed": "[" * 100_000}])
+def test_a_run_of_another_project_in_the_same_experiment_is_none_of_ours(
+    params: Mapping[str, str], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has not our key; so what its parameters are is nobody's business."""
+    add_run(project, "theirs", params=params)
+    with closing(sqlite3.connect(project / "mlflow.db")) as store:
+        store.execute("UPDATE tags SET key = 'words.key' WHERE run_uuid = 'theirs'")
+        store.commit()
+    assert [run.run for run in recorded_runs(LABORATORY, project)] == ["ours"]
+    assert capsys.readouterr().err == ""
 
 
 def test_ten_foreign_runs_are_counted_in_one_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(10):
         add_run(project, f"foreign{number}", metrics={"test/mse": "small"})
     assert [run.run for run in recorded_runs(LABORATORY, project)] == ["ours"]
-    assert capsys.readouterr().err == "warning: 10 runs in MLflow cannot be read, and are left out\n"
+    assert capsys.readouterr().err == ("warning: 10 runs in MLflow are not as this project writes them, and left out\n")
 
 
-def test_a_metric_that_is_nan_is_the_last_and_meets_nothing(project: Path) -> None:
+def test_a_metric_that_is_nan_is_the_last_and_meets_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_run(project, "nan", metrics={"test/mse": math.nan})
     add_run(project, "zero", metrics={"test/mse": 0.0})
-    listed = rows_of(recorded_runs(LABORATORY, project))
+    listed = rows(recorded_runs(LABORATORY, project))
     for descending in (False, True):
         *others, last = select(FIELDS, listed, [], "mse", descending=descending)
         assert last["run"] == "nan"
         assert {one["run"] for one in others} == {"zero", "ours"}
     for condition in ("mse<1", "mse>-1", "mse=0", "mse!=0", "mse=nan", "mse!=nan"):
-        assert "nan" not in {one["run"] for one in select(FIELDS, listed, [condition], None, descending=False)}, (
-            condition
-        )
-    assert {row["run"]: row["mse"] for row in json.loads(as_json(listed))} == {"nan": None, "zero": 0.0, "ours": 0.25}
-    assert {"nan", "0", "0.25"} == {row[2] for row in texts_of(listed)}
+        found = select(FIELDS, listed, [condition], None, descending=False)
+        assert "nan" not in {one["run"] for one in found}, condition
+    told = json.loads(printed(project, capsys, "json"))
+    assert {row["run"]: row["mse"] for row in told} == {"nan": None, "zero": 0.0, "ours": 0.25}
+    table = printed(project, capsys, "table")
+    assert {line.split("  ")[2] for line in table.splitlines()[1:]} == {"nan", "0", "0.25"}
 
 
 def test_of_a_deleted_experiment_it_is_said_what_brings_it_back(
@@ -201,7 +212,7 @@ stages:
 def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The project's folder in a repository, at its root or below."""
     git(tmp_path, "init", "--quiet", "--initial-branch", "main")
-    folder: Path = tmp_path / request.param
+    folder = tmp_path / request.param
     (folder / "data/evaluate").mkdir(parents=True)
     (folder / "data/evaluate/metrics.json").write_text(json.dumps(MEASURED), encoding="utf-8")
     return folder
@@ -234,12 +245,8 @@ def test_a_number_is_told_only_where_the_evaluated_model_is_the_trained_one(repo
         "study": "none",
         "others": "not in MLflow",
     }
-    assert [
-        row["name"]
-        for row in select(
-            FIELDS, [one.fields(LABORATORY) for one in listed.values()], ["mse<1"], None, descending=False
-        )
-    ] == ["whole"]
+    fields = [one.fields(LABORATORY) for one in listed.values()]
+    assert [one["name"] for one in select(FIELDS, fields, ["mse<1"], None, descending=False)] == ["whole"]
 
 
 def test_an_experiment_of_train_alone_has_its_run(repository: Path) -> None:

@@ -60,7 +60,9 @@ def _of_project(project: Project, held: Iterable[tuple[Any, ...]]) -> list[Recor
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
             unreadable += 1
     if unreadable:
-        print(f"warning: {unreadable} runs in MLflow cannot be read, and are left out", file=sys.stderr)
+        print(
+            f"warning: {unreadable} runs in MLflow are not as this project writes them, and left out", file=sys.stderr
+        )
     return [one for one in found if one]
 
 
@@ -68,9 +70,9 @@ def _recorded(
     project: Project, run: str, status: str, start: Any, tags: Any, params: Any, metrics: Any
 ) -> Recorded | None:
     """Return a run from what MLflow holds of it: texts and numbers by name; None where it is of no experiment."""
-    values = {str(key): _parameter(text) for key, text in params.items()}
     if project.tracked.tag("key") not in tags:
         return None
+    values = {key: _value(text) for key, text in params.items()}
     project.tracked.run_name(values, None)  # or it cannot be listed
     measures = {name: _number(metrics[metric]) for name, metric in project.measures.items() if metric in metrics}
     about = (
@@ -80,13 +82,13 @@ def _recorded(
     return Recorded(str(run), str(status), started if math.isfinite(started) else 0.0, values, measures, *about)
 
 
-def _parameter(text: Any) -> Any:
-    """Return the value that a text stands for, where it is of a kind that parameters have."""
+def _value(text: Any) -> Any:
+    """Return what a text says, itself where that is no value of a parameter."""
     if not isinstance(text, str):
         raise TypeError(f"{type(text).__name__} is no text")
     value = parse_value(text)
-    parts = value if isinstance(value, list) else [value]
-    return text if any(isinstance(part, list | dict) for part in parts) else value
+    nested = any(isinstance(one, list | dict) for one in (value if isinstance(value, list) else [value]))
+    return text if nested else value
 
 
 def _number(value: Any) -> float:
