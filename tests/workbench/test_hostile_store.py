@@ -41,7 +41,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
         store.executescript(READY.read_text(encoding="utf-8"))
         store.execute(
-            "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage) VALUES (1, ?, ?, 'active')",
+            "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage) "
+            "VALUES (1, ?, ?, 'active')",
             ["attention", (tmp_path / "mlruns/attention").as_uri()],
         )
         store.commit()
@@ -212,7 +213,7 @@ stages:
 def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The project's folder in a repository, at its root or below."""
     git(tmp_path, "init", "--quiet", "--initial-branch", "main")
-    folder = tmp_path / request.param
+    folder = tmp_path / str(request.param)
     (folder / "data/evaluate").mkdir(parents=True)
     (folder / "data/evaluate/metrics.json").write_text(json.dumps(MEASURED), encoding="utf-8")
     return folder

@@ -1,16 +1,19 @@
-"""The table of all trainings: DVC's experiments joined with MLflow's runs, real ones."""
+"""The table of all runs: DVC's experiments joined with MLflow's runs, real ones."""
 
 import csv
 import io
 import json
 import re
+import sqlite3
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import LABORATORY, Project
 
-from workbench.command.recorded import _ask, _of_project, recorded_runs
+from workbench.command import recorded
+from workbench.command.recorded import recorded_runs
 
 COLUMNS = ["name", "what", "mse", "normalized", "effective", "accuracy", "state", "where"]
 SIZES = "n_train 211, n_test 53, seq_len 7, n_contexts 3, true_attention 2 6 3"
@@ -50,7 +53,7 @@ def project(finished_project: Project, tmp_path_factory: pytest.TempPathFactory)
     return project
 
 
-def test_every_training_is_one_row_that_says_what_it_is_and_where(project: Project) -> None:
+def test_every_run_is_one_row_that_says_what_it_is_and_where(project: Project) -> None:
     rows = {one["name"]: one for one in listed(project)}
     (own,) = rows.keys() - {"soft", "slow", "again", "torch"}
     assert {name: one["what"] for name, one in rows.items()} == {
@@ -107,12 +110,12 @@ def test_a_commit_and_a_run_are_found_by_how_they_begin(project: Project) -> Non
     assert "soft" not in names(project, "--filter", f"commit!={soft['commit'][:7]}")
 
 
-def test_where_no_training_meets_a_condition_it_is_said_what_there_is(project: Project) -> None:
+def test_where_no_run_meets_a_condition_it_is_said_what_there_is(project: Project) -> None:
     done = runs(project, "--filter", "state=computed", "--filter", "attention=sofmax")
     assert (done.returncode, done.stdout) == (0, "")
-    trainings = len(listed(project, "--filter", "state=computed"))
+    computed = len(listed(project, "--filter", "state=computed"))
     assert done.stderr == (
-        f"--filter: 'attention=sofmax' leaves none of {trainings} runs; model.attention: embedding, softmax\n"
+        f"--filter: 'attention=sofmax' leaves none of {computed} rows; model.attention: embedding, softmax\n"
     )
     assert runs(project, "--json", "--filter", "name=none").stdout == "[]\n"
 
@@ -133,10 +136,17 @@ def test_as_a_table_and_as_csv(project: Project) -> None:
 
 
 def test_what_is_read_from_the_file_is_what_mlflow_says(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which gives them by pages."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.root}/mlflow.db")
     read = recorded_runs(LABORATORY, project.root)
     assert len(read) == 3
-    assert read == _of_project(LABORATORY, _ask("attention"))
+
+    def other(_path: Path, _name: str) -> list[tuple[Any, ...]]:
+        raise sqlite3.OperationalError("no such table: of another MLflow")
+
+    monkeypatch.setattr(recorded, "_read", other)
+    monkeypatch.setattr(recorded, "AT_ONCE", 2)
+    assert read == recorded_runs(LABORATORY, project.root)
 
 
 def test_without_a_store_dvc_s_half_is_listed(project: Project) -> None:
@@ -176,7 +186,7 @@ def test_what_is_no_field_is_refused_with_what_there_is(project: Project, argume
         assert done.stderr.endswith("; did you mean learning_rate?\n")
 
 
-def test_an_experiment_of_the_study_alone_is_no_training_and_cannot_be_restored(project: Project) -> None:
+def test_an_experiment_of_the_study_alone_has_no_result_and_cannot_be_restored(project: Project) -> None:
     """Its params.yaml is new, its model and its error are those of the commit before."""
     project.run("dvc", "exp", "run", "--quiet", "--name", "part", "-S", "data.n_train=223", "study")
     project.run("git", "checkout", "--quiet", ".")
