@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 RAN = "ran"  # the file that forged code makes beside the project
 CODE = f"import pathlib; pathlib.Path(__file__).parents[2].joinpath({RAN!r}).touch()\n"
-MODEL = "data/train/model.safetensors"
+MODEL, DATA = "data/train/model.safetensors", "data/generate/train.parquet"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Forgery:
         patch: its patch, where git would not make it.
         tags: what its tags say otherwise.
         params: what its params.yaml says, from that of the commit.
-        dataset: the name and the digest of its data set.
+        dataset: the path and the digest of its data set.
         left_out: artifacts that it lacks.
         yes: whether the user has agreed to run its code.
 
@@ -41,7 +41,7 @@ class Forgery:
     patch: bytes | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     params: Callable[[str], str] = lambda text: text
-    dataset: tuple[str, str] = ("train", "0" * 32)
+    dataset: tuple[str, str] = (DATA, "0" * 32)
     left_out: str = ""
     yes: bool = True
 
@@ -146,7 +146,7 @@ FORGERIES: Mapping[str, Forgery] = {
         tags={"mlflow.source.git.commit": "1" * 40},
     ),
     "a digest that is a path": Forgery(
-        r"names the digest \.\./\.\./victim; allowed: 32 digits", dataset=("train", "../../victim")
+        r"names the digest \.\./\.\./victim; allowed: 32 digits", dataset=(DATA, "../../victim")
     ),
     "no patch": Forgery(r"its run holds no state/code\.patch; run it again", left_out="state/code.patch"),
     # Without the user's word
@@ -163,7 +163,9 @@ FORGERIES: Mapping[str, Forgery] = {
     "another store": Forgery(
         NOT_ASKED, params=lambda text: text.replace("experiment: attention", "experiment: other"), yes=False
     ),
-    "parameters that are none": Forgery("params.yaml of its run or its commit is no valid YAML", params=lambda _: "["),
+    "parameters that are none": Forgery(
+        "params.yaml of its run or its commit is no valid YAML; run it again", params=lambda _: "["
+    ),
 }
 
 
@@ -205,14 +207,9 @@ def forge(
                 local = Path(folder, Path(path).name)
                 local.write_bytes(data)
                 client.log_artifact(run.info.run_id, str(local), Path(path).parent.name)
-    client.log_inputs(
-        run.info.run_id,
-        [
-            DatasetInput(
-                Dataset(*forgery.dataset, "local", json.dumps({"uri": f"data/generate/{forgery.dataset[0]}.parquet"}))
-            )
-        ],
-    )
+    path, digest = forgery.dataset
+    dataset = Dataset(Path(path).stem, digest, "local", json.dumps({"uri": path}))
+    client.log_inputs(run.info.run_id, [DatasetInput(dataset)])
     client.set_terminated(run.info.run_id)
     return str(run.info.run_id)
 

@@ -12,11 +12,13 @@ from safetensors.numpy import save
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.project import TORCH, origin
 from attention.training.engines import choose_engine, promises_bytes
-from workbench.command.comparison import compare, distances
+from workbench.command.comparison import NOT_RECORDED, Agreement, compare, distances
+from workbench.command.report import conclude
 from workbench.command.snapshot import present_state
 
 OLD, NEW = {"ATEN_CPU_CAPABILITY": "default"}, {"ATEN_CPU_CAPABILITY": "avx2"}
-TRAINED = ["data/train/attention.csv", "data/train/history.csv", "data/train/model.safetensors"]
+HISTORY, MODEL = "data/train/history.csv", "data/train/model.safetensors"
+TRAINED = ["data/train/attention.csv", HISTORY, MODEL]
 
 
 def model(number: float, about: str = "{}") -> bytes:
@@ -49,6 +51,28 @@ def test_distances_of_tables_metrics_and_weights_are_the_largest_by_name() -> No
 def test_what_differs_in_more_than_numbers_has_no_distance(path: str, one: bytes, other: bytes) -> None:
     with pytest.raises(ValueError, match=r"more than numbers|could not convert|no table"):
         distances(path, one, other)
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "told"),
+    [
+        ([], 1, "0 of 0 outputs agree byte for byte; without {model} nothing is proved"),
+        ([(HISTORY, "same")], 1, "1 of 1 outputs agree byte for byte; without {model} nothing is proved"),
+        (
+            [(HISTORY, "same"), (MODEL, NOT_RECORDED)],
+            1,
+            "1 of 1 outputs agree byte for byte, 1 are not recorded; without {model} nothing is proved",
+        ),
+        ([(HISTORY, "DIFFERENT"), (MODEL, "same")], 1, "1 of 2 outputs agree byte for byte"),
+        ([(HISTORY, NOT_RECORDED), (MODEL, "same")], 0, "1 of 1 outputs agree byte for byte, 1 are not recorded"),
+    ],
+)
+def test_without_the_model_nothing_is_proved(
+    found: list[tuple[str, str]], status: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agreements = [Agreement(path, "0", "0", verdict) for path, verdict in found]
+    assert conclude(LABORATORY, "x:", agreements) == status
+    assert capsys.readouterr().out == f"x: {told.format(model=MODEL)}\n"
 
 
 def test_the_tolerance_is_by_kind_of_number() -> None:

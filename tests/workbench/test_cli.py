@@ -126,6 +126,10 @@ def test_restore_refuses_a_folder_that_is_not_empty(project: Project, tmp_path: 
     assert refused.stderr == f"{tmp_path}: is not empty; allowed: a new or empty folder; nothing was changed\n"
     refused = attention(project, "restore", "anything", str(tmp_path / "mine.txt"))
     assert refused.stderr == f"{tmp_path}/mine.txt: is a file; allowed: a new or empty folder; nothing was changed\n"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    refused = attention(project, "restore", "anything", str(tmp_path / "link"))
+    assert refused.stderr == f"{tmp_path}/link: is a link; allowed: a new or empty folder; nothing was changed\n"
 
 
 def test_a_name_that_nothing_has_is_refused_with_what_there_is(project: Project, tmp_path: Path) -> None:
@@ -350,10 +354,17 @@ def test_a_file_of_the_project_that_is_gone_is_told_in_one_line(project: Project
     lock.unlink()
     done = attention(project, "doctor")
     lock.write_text(text)
-    assert (done.returncode, done.stderr) == (
-        1,
-        f"{lock}: No such file or directory; mend that, and give the command again\n",
-    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "WRONG  environment   requirements.lock: [Errno 2] No such file or directory" in done.stdout
+    assert "environment: `git checkout requirements.lock`" in done.stdout.splitlines()
+
+
+def test_what_the_system_refuses_is_told_in_one_line(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").mkdir()
+    command = ("python", "-m", "attention.project", "declare")
+    done = Project(tmp_path).attempt(*command, PYTHONPATH=str(project.root / "stages"))
+    told = f"{tmp_path}/dvc.yaml: Is a directory; mend that, and give the command again\n"
+    assert (done.returncode, done.stderr) == (1, told)
 
 
 def test_the_command_works_below_the_root(project: Project) -> None:

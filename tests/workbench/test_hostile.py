@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 from conftest import LABORATORY, Project, open_store
-from hostile import CODE, FORGERIES, RAN, Forgery, both, everything, forge, git, patch_of, write
+from hostile import CODE, DATA, FORGERIES, MODEL, RAN, Forgery, both, everything, forge, git, patch_of, write
 
+from attention.project import origin
+from workbench.command import find
 from workbench.command.consent import consent
+from workbench.command.find import find_state
 from workbench.command.restore import restore
 from workbench.command.snapshot import State, lay_out, present_state, share_cache, write_plainly
 from workbench.command.verify import verify
@@ -75,8 +78,6 @@ def test_a_forged_run_is_refused_in_one_line_and_nothing_ran_or_changed(
 
 def test_a_run_without_changes_is_laid_out_without_a_question(victim: Project, forged: Forge, tmp_path: Path) -> None:
     """The twin: what the refused ones differ in is what they are refused for."""
-    from workbench.command.find import find_state
-
     for forgery in (Forgery(""), Forgery("", both(write("stages/new.py"), write("stages/train.py")))):
         state = consent(find_state(LABORATORY, victim.root, forged(forgery)), victim.root, yes=bool(forgery.change))
         copy = lay_out(state, victim.root, tmp_path / printable(str(len(state.patch))))
@@ -94,7 +95,7 @@ FOR_AN_EXPERIMENT = {
     "a new file on another commit": Forgery("no MLflow run of it is known", NEW, tags=OTHER),
     "a file taken away": Forgery("", lambda root: (root / "stages/plot.py").unlink()),
     "a commit that is an option": Forgery("", NEW, tags={"mlflow.source.git.commit": "--output=x"}),
-    "a digest that is a path": Forgery("names the digest", NEW, dataset=("train", "../victim")),
+    "a digest that is a path": Forgery("names the digest", NEW, dataset=(DATA, "../victim")),
     "a link outwards": Forgery("is a link that leads out", lambda root: (root / "stages/way").symlink_to("/etc")),
 }
 
@@ -103,8 +104,6 @@ FOR_AN_EXPERIMENT = {
 def test_an_experiment_is_its_commit_whatever_runs_say_they_are_of_it(
     name: str, victim: Project, forged: Forge, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from workbench.command.find import find_state
-
     forgery = FOR_AN_EXPERIMENT[name]
     run = forged(
         Forgery(
@@ -135,8 +134,6 @@ def delete(victim: Project, *runs: str) -> None:
 def test_new_files_of_an_experiment_come_with_the_users_word_and_it_is_said_from_whom(
     victim: Project, forged: Forge, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from workbench.command.find import find_state
-
     own = Forgery(
         "",
         both(write("stages/train.py", "changed"), write("stages/new.py", "y = 1\n")),
@@ -184,8 +181,6 @@ def test_experiments_of_one_name_on_two_commits_do_not_mix(
 
 
 def test_a_name_means_an_id_first_then_its_beginning_and_never_several_runs(victim: Project, forged: Forge) -> None:
-    from workbench.command.find import find_state
-
     own = forged(Forgery(""), name="mine")
     false = [forged(Forgery("", NEW), name=own), forged(Forgery("", NEW), name=own[:8])]
     for name in (own, own[:8], own[:12], "mine"):
@@ -204,34 +199,36 @@ def test_a_name_means_an_id_first_then_its_beginning_and_never_several_runs(vict
 
 @pytest.mark.parametrize("name", ["it's", 'a "b"', "a`b", "a;b -- c", "100%", "a\\b"])
 def test_a_name_of_any_characters_is_found(name: str, victim: Project, forged: Forge) -> None:
-    from workbench.command.find import find_state
-
     run = forged(Forgery(""), name=name)
     assert run in find_state(LABORATORY, victim.root, name).source
+
+
+def test_a_run_is_found_on_whatever_page_it_is(victim: Project, forged: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, later = forged(Forgery(""), name="it's old"), forged(Forgery(""), name="it's new")
+    monkeypatch.setattr(find, "AT_ONCE", 1)
+    assert run in find.find_state(LABORATORY, victim.root, "it's old").source
+    delete(victim, run, later)
 
 
 def test_folders_among_the_artifacts_and_foreign_data_sets_are_no_outputs(
     victim: Project, forged: Forge, tmp_path: Path
 ) -> None:
-    from workbench.command.find import find_state
-
-    run = forged(Forgery("", dataset=("../../victim", "0" * 32)))
     folder = tmp_path / "folder"
     (folder / "inner").mkdir(parents=True)
     (folder / "inner/model.safetensors").write_text("x")
-    open_store(f"sqlite:///{victim.root}/mlflow.db").log_artifacts(run, str(folder), "train")
-    assert sorted(find_state(LABORATORY, victim.root, run).outputs) == [
-        "data/generate/train.parquet",
-        "data/generate/truth.csv",
-        "data/train/model.safetensors",
-    ]
+    told = {*origin((victim.root / MODEL).read_bytes()).outputs, MODEL}
+    assert told == {"data/generate/truth.csv", DATA, MODEL}
+    for path in ("../../victim", "/data/generate/test.parquet", "data/generate/..", "data/../victim", "params.yaml"):
+        run = forged(Forgery("", dataset=(path, "0" * 32)))
+        open_store(f"sqlite:///{victim.root}/mlflow.db").log_artifacts(run, str(folder), "train")
+        assert {*find_state(LABORATORY, victim.root, run).outputs} == told
+    of_ours = forged(Forgery("", dataset=("data/generate/test.parquet", "1" * 32)))
+    assert {*find_state(LABORATORY, victim.root, of_ours).outputs} == told | {"data/generate/test.parquet"}, "the twin"
 
 
 def test_where_mlflow_cannot_be_asked_an_experiment_says_so(
     victim: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from workbench.command.find import find_state
-
     monkeypatch.chdir(victim.root)
     for uri, reason in {
         "http://127.0.0.1:1": "MLflow cannot be reached",

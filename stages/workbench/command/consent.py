@@ -58,5 +58,5 @@ def _sections(state: State, root: Path) -> list[str]:
         return [f"params.yaml: {name}" for name in REACHING_OUT if own.get(name) != theirs.get(name)]
     except Exception as error:  # the parser lets many kinds escape; each means the same to a user
         raise RestoreError(
-            f"{state.name}: params.yaml of its run or its commit is no valid YAML; train it again"
+            f"{state.name}: params.yaml of its run or its commit is no valid YAML; run it again"
         ) from error

@@ -30,7 +30,7 @@ from workbench.tracking.recorder import CODE_PATCH, PARAMS_TEXT
 from workbench.tracking.store import open_store
 from workbench.tracking.uri import local_store, tracking_uri
 
-DATA = re.compile(r"data/[\w-]+/[\w.-]+")  # where a data set of a run lies
+DATA = re.compile(r"data/[\w-]+/\w[\w.-]*")  # where a data set of a run lies
 COMMIT, EXPERIMENT, USER = "mlflow.source.git.commit", "dvc.exp_name", "mlflow.user"  # tags
 RUN_ID, START_OF_ID, DIGEST = (re.compile(f"[0-9a-f]{{{length}}}") for length in ("32", "4,31", "32"))
 PLAIN = re.compile(r"[\w ,.()-]+")  # a name that the store can be asked for; any other is looked for here
