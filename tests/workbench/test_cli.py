@@ -1,17 +1,19 @@
 """The attention command on real copies, real experiments and a real store."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import OUTPUTS, Project, clean_environment
+from conftest import OUTPUTS, ROOT, Project, clean_environment
 from faulty_servers import PASSWORD, closed_port, mlflow_server, no_such_store
 from restoring import Wanted, attention, lose_cache, make, problems
 
@@ -372,6 +374,42 @@ def test_the_command_works_below_the_root(project: Project) -> None:
     done = below.attempt("python", "-m", "attention.project", "publish", "--all", PYTHONPATH=str(below.root))
     assert done.returncode == 0, done.stderr
     assert not (below.root / "mlflow.db").exists()
+
+
+def test_a_project_below_its_repository_is_proved_listed_and_restored(tmp_path: Path) -> None:
+    """Another project than ours, in a folder with a name of any characters."""
+    repository, root = tmp_path / "repository", tmp_path / "repository/below/öne more"
+    subprocess.run([sys.executable, str(ROOT / "tests/second_project/lay_out.py"), str(root)], check=True)
+    shutil.rmtree(root / ".git")
+    (repository / "outside.txt").write_text("of another project\n")
+    project = Project(root)
+    project.run("git", "init", "--quiet", str(repository))
+    project.run("git", "add", "--all", str(repository))
+    project.commit("code")
+    project.run("dvc", "repro", "--quiet", PYTHONWARNINGS="ignore")
+    project.commit("results")
+    for name in ("longer", "again"):
+        change = ("-S", "count.min_length=5")
+        project.run("dvc", "exp", "run", "--quiet", "--name", name, *change, PYTHONWARNINGS="ignore")
+        project.run("git", "checkout", "--quiet", ".")
+
+    def words(*arguments: str) -> str:
+        path = {"PYTHONPATH": str(root / "stages"), "PYTHONWARNINGS": "ignore"}
+        return project.run("python", "-m", "words.project", *arguments, **path).stdout
+
+    assert words("verify").endswith("the working tree: 3 of 3 outputs agree byte for byte\n")
+    rows = {one["name"]: (one["what"], one["state"]) for one in json.loads(words("runs", "--json"))}
+    (own,) = rows.keys() - {"longer", "again"}
+    assert rows == {
+        own: ("min_length 3, lowercase True, top 5", "computed"),
+        "longer": ("min_length 5, lowercase True, top 5", "computed"),
+        "again": ("min_length 5, lowercase True, top 5", "cached"),
+    }
+    folder = tmp_path / "restored"
+    assert words("restore", own, str(folder)).endswith("restored; 3 of 3 outputs agree byte for byte\n")
+    project.run("dvc", "checkout", "--quiet")
+    assert Project(folder / "below/öne more").outputs() == project.outputs()
+    assert (folder / "outside.txt").exists()
 
 
 def test_the_patch_of_a_tree_leaves_the_repository_as_it_is(

@@ -78,7 +78,8 @@ def _experiments(project: Project, root: Path) -> Iterator[tuple[str, str, float
     for name, commit in listed.items():
         try:
             lock, text = (committed(root, commit, file).decode() for file in ("dvc.lock", "params.yaml"))
-            params = _flat(YAML(typ="safe", pure=True).load(text))
+            tree = _flat(YAML(typ="safe", pure=True).load(text))
+            params = {key: tree[key] for key in project.parameters if key in tree}  # as a run has them
             project.tracked.run_name(params, None)
             trained, evaluated = _ran(project, lock, text)
             metrics = committed(root, commit, project.metrics) if evaluated else b""

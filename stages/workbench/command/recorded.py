@@ -72,7 +72,7 @@ def _recorded(
     """Return a run from what MLflow holds of it: texts and numbers by name; None where it is of no experiment."""
     if project.tracked.tag("key") not in tags:
         return None
-    values = {key: _value(text) for key, text in params.items()}
+    values = {key: _value(params[key]) for key in project.parameters if key in params}
     project.tracked.run_name(values, None)  # or it cannot be listed
     measures = {name: _number(metrics[metric]) for name, metric in project.measures.items() if metric in metrics}
     about = (
