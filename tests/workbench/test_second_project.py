@@ -204,7 +204,8 @@ def test_declare_writes_what_was_taken_out_of_dvc_yaml_and_nothing_else(project:
     )
     done = words(project, "declare", "--write")
     assert done.stdout == (
-        "count: deps\n  + stages/words/counting.py\ncount: params\n  + count.lowercase\ndvc.yaml: 1 of 2 stages changed\n"
+        "count: deps\n  + stages/words/counting.py\ncount: params\n  + count.lowercase\n"
+        "dvc.yaml: 1 of 2 stages changed\n"
     )
     assert pipeline.read_text() == text
 
