@@ -88,7 +88,7 @@ def runs(
 def select(
     fields: Fields, rows: Sequence[Row], conditions: Sequence[str], sort: str | None, *, descending: bool
 ) -> list[Row]:
-    """Return those that meet all conditions ("mse<1e-4", "name=faster"), sorted by a field; without it, last.
+    """Return those that meet all conditions ("seed<3", "name=faster"), sorted by a field; those without it, last.
 
     Raises:
         SelectionError: a condition is none, or names a field that there is not; an order without a field.
@@ -98,7 +98,8 @@ def select(
         rows = _meeting(fields, rows, condition)
     if sort is None:
         if descending:
-            raise SelectionError("--descending: got no field to sort by; name one: --sort mse --descending")
+            first = fields.measures[0]
+            raise SelectionError(f"--descending: got no field to sort by; name one: --sort {first} --descending")
         return list(rows)
     field = fields.named("--sort", sort)
     having = [one for one in rows if _or_null(one[field]) is not None]
@@ -137,7 +138,8 @@ def _condition(fields: Fields, text: str) -> tuple[str, Callable[[Any, Any], boo
     parts = re.fullmatch(r"([\w.]+)\s*(<=|>=|!=|<|>|==?)\s*(.+)", text.strip())
     if not parts:
         raise SelectionError(
-            f"--filter: got {text!r}; allowed: a field, one of {' '.join(COMPARISONS)}, and a value, as in 'mse<1e-4'"
+            f"--filter: got {text!r}; allowed: a field, one of {' '.join(COMPARISONS)}, and a value, "
+            f"as in '{fields.measures[0]}<1e-4'"
         )
     name, sign, wanted = parts.groups()
     field, comparison = fields.named("--filter", name), COMPARISONS[sign[:1] if sign == "==" else sign]
@@ -182,7 +184,7 @@ def _order(value: Any) -> tuple[bool, float, str]:
 def _text(fields: Fields, name: str, value: Any) -> str:
     if value is None:
         return "-"
-    if name == "mse":
+    if name == fields.measures[0]:
         return f"{value:.3g}"
     return f"{value:.4f}" if name in fields.measures else show_name(printable(str(value)), MOST_SHOWN)
 
