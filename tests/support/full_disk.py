@@ -162,6 +162,11 @@ def copy(project: Path, folder: Path) -> None:
         shutil.copytree(project / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("params.yaml", "mlflow.db"):
         shutil.copy(project / name, folder)
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as store:  # as if it had been made here
+        places = (f"{project.as_uri()}/", f"{folder.as_uri()}/")
+        store.execute("UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)", places)
+        store.execute("UPDATE runs SET artifact_uri = replace(artifact_uri, ?, ?)", places)
+        store.commit()
 
 
 def fill(folder: Path, room: int) -> None:

@@ -115,7 +115,7 @@ def test_where_no_run_meets_a_condition_it_is_said_what_there_is(project: Projec
     assert (done.returncode, done.stdout) == (0, "")
     computed = len(listed(project, "--filter", "state=computed"))
     assert done.stderr == (
-        f"--filter: 'attention=sofmax' leaves none of {computed} rows; model.attention: embedding, softmax\n"
+        f"--filter: 'attention=sofmax' leaves none of {computed} runs; model.attention: embedding, softmax\n"
     )
     assert runs(project, "--json", "--filter", "name=none").stdout == "[]\n"
 

@@ -23,7 +23,14 @@ stages:
 
 def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     environ = clean_environment(**environment)
-    return subprocess.run(["make", *arguments], cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("name", ["with a space", "a $HOME $(x) `y` #z", 'it\'s "so"', "Übung σ", "-x %20 \\ ;&"])

@@ -78,7 +78,7 @@ def test_a_mistake_of_the_program_keeps_its_traceback(tmp_path: Path) -> None:
 
 SMALL_STAGE = """
 from workbench.stage.run import run_stage
-from attention import where
+from workbench import where
 
 def main():
     return f"own: {where.NAME}"
@@ -92,12 +92,10 @@ def copies(tmp_path: Path) -> dict[str, Path]:
     """Two copies of a small project whose package says which one it is."""
     found = {}
     for name in ("ours", "other copy"):
-        package = tmp_path / name / "stages/attention"
-        package.mkdir(parents=True)
-        for module in ("__init__", "errors", "garbage", "stage"):
-            shutil.copy(ROOT / f"stages/attention/{module}.py", package)
-        (package / "where.py").write_text(f"NAME = {name!r}\n")
-        (package.parent / "small.py").write_text(SMALL_STAGE)
+        stages = tmp_path / name / "stages"
+        shutil.copytree(ROOT / "stages/workbench", stages / "workbench", ignore=shutil.ignore_patterns("__pycache__"))
+        (stages / "workbench/where.py").write_text(f"NAME = {name!r}\n")
+        (stages / "small.py").write_text(SMALL_STAGE)
         found[name] = tmp_path / name
     return found
 
@@ -126,8 +124,8 @@ def test_a_stage_runs_with_the_package_beside_it_or_not_at_all(other_first: str,
         return
     assert (done.stdout, done.stderr) == (
         "",
-        f"stages/small.py: would run with the code of {copies['other copy']}/stages/attention; allowed: its own, "
-        f"{copies['ours']}/stages/attention; start it without PYTHONSAFEPATH, -P and -I\n",
+        f"stages/small.py: would run with the code of {copies['other copy']}/stages/workbench; allowed: its own, "
+        f"{copies['ours']}/stages/workbench; start it without PYTHONSAFEPATH, -P and -I\n",
     )
 
 
