@@ -1,6 +1,7 @@
 """Which of two configurations is better: counted by hand, said in a sentence, and chosen without deceiving oneself."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ class TestComparison:
 class TestBest:
     RATES = (0.001, 0.01, 0.1)
 
-    def candidates(self, errors: list[list[float]], **values: str) -> list[Group]:
+    def candidates(self, errors: list[list[float]], **values: Any) -> list[Group]:
         return [
             configuration(own, train__learning_rate=rate, **values)
             for own, rate in zip(errors, self.RATES, strict=True)

@@ -32,7 +32,7 @@ def heights(band: Any) -> tuple[float, float]:
     return path.vertices[:, 1].min(), path.vertices[:, 1].max()
 
 
-def trained(histories: Sequence[Sequence[float]], **values: str) -> Group:
+def trained(histories: Sequence[Sequence[float]], **values: Any) -> Group:
     """Return a configuration with these training errors by epoch."""
     group = configuration([0.5] * len(histories), **values)
     params = group.params.model_copy(
@@ -163,7 +163,7 @@ def test_two_numbers_of_the_grid_make_a_map() -> None:
     figure = errors_figure(groups)
     errors = figure.axes[0]
     (cells,) = errors.collections
-    values = np.ma.asarray(cells.get_array())
+    values: Any = np.ma.asarray(cells.get_array())
     assert (errors.get_xscale(), errors.get_yscale()) == ("log", "log")
     assert axes_of(groups) == ["model.width", "train.learning_rate"]
     assert values.shape == (5, 5)

@@ -81,8 +81,9 @@ def at_most(n: int) -> Floats:
     middle = n // 2
     up = np.cumprod((n - np.arange(middle, n)) / np.arange(middle + 1, n + 1))
     down = np.cumprod(np.arange(middle, 0, -1) / (n + 1 - np.arange(middle, 0, -1)))
-    sums: Floats = np.cumsum(np.concatenate([down[::-1], [1.0], up]))
-    return sums / sums[-1]
+    sums = np.cumsum(np.concatenate([down[::-1], [1.0], up]))
+    chances: Floats = sums / sums[-1]
+    return chances
 
 
 def share_interval(count: NDArray[np.int64] | int, n: int) -> Floats:
