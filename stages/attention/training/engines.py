@@ -30,9 +30,11 @@ class Engine(Protocol):
         """Return a copy of the weights as they are now."""
 
 
-def choose_engine(engine: str, function: str) -> str:
+def choose_engine(engine: str, function: str, *, lookup: bool = True) -> str:
     """Resolve `train.engine`: auto is compiled where the attention function has a kernel."""
-    return ATTENTION_FUNCTIONS[function].engine if engine == "auto" else engine
+    return (
+        ATTENTION_FUNCTIONS[function].engine if engine == "auto" and lookup else "torch" if engine == "auto" else engine
+    )
 
 
 def promises_bytes(engine: str) -> bool:
@@ -45,7 +47,7 @@ def promises_bytes(engine: str) -> bool:
 
 def start_engine(weights: Weights, params: TrainParams, seed: int) -> Engine:
     """Return the engine that `train.engine` asks for, ready to train from these weights; the seed is that of noise."""
-    if choose_engine(params.engine, weights.function) == "compiled":
+    if choose_engine(params.engine, weights.function, lookup=not weights.problem) == "compiled":
         from attention.training.compiled_engine import CompiledEngine
 
         return CompiledEngine(weights, params)
@@ -54,15 +56,15 @@ def start_engine(weights: Weights, params: TrainParams, seed: int) -> Engine:
     return TorchEngine(weights, params, seed)
 
 
-def attention_of(weights: Weights) -> NDArray[np.float32]:
-    """Return the attention (n_contexts, seq_len) that a network with these weights pays in every context.
+def attention_of(weights: Weights, examples: Examples) -> NDArray[np.float32]:
+    """Return the attention (n, seq_len) that a network with these weights pays in each example.
 
     By the kernel where there is one, whichever engine trained: its bytes do not depend on the CPU.
     """
-    if ATTENTION_FUNCTIONS[weights.function].has_kernel:
+    if ATTENTION_FUNCTIONS[weights.function].has_kernel and not weights.problem:
         from attention.training.compiled_engine import compiled_attention
 
-        return compiled_attention(weights)
+        return compiled_attention(weights)[examples.queries]
     from attention.training.torch_engine import torch_attention
 
-    return torch_attention(weights)
+    return torch_attention(weights, examples)
