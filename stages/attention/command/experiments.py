@@ -85,7 +85,7 @@ def read_experiment(root: Path, name: str) -> Experiment:
     except (YAMLError, ValueError) as error:
         what = f"at {'.'.join(map(str, error.errors()[0]['loc']))}" if isinstance(error, ValidationError) else "no YAML"
         raise ParamsError(
-            f"{path}: {what}: allowed: asks, a line; stage, plot or study; params, by dotted key"
+            f"{path}: {what}; allowed: asks, a line; stage, plot or study; params, by dotted key"
         ) from error
 
 
