@@ -1,4 +1,4 @@
-"""The article's training in different hands: each takes a problem and returns the program to be timed, ready to run.
+"""The article's training in different hands: each takes a training and returns the program to be timed, ready to run.
 
 A program runs all epochs from the initial weights, and returns each epoch's MSE and the weights after all. What it
 prepares first (compiles, copies) is not timed.
@@ -21,7 +21,7 @@ from torch import nn
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import TrainParams
-from attention.tasks.examples import Examples
+from attention.tasks.problem import Examples
 from attention.training.engines import start_engine
 from attention.weights import Arrays, Weights
 from workbench.stage.streams import stream
@@ -32,8 +32,8 @@ Program = Callable[[], Result]
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What all have in common: the initial weights, and the training of the article."""
+class Training:
+    """What all have in common: initial weights, examples in their order, and the article's parameters."""
 
     weights: Weights
     examples: Examples
@@ -45,53 +45,54 @@ class Problem:
         """How many steps a training takes."""
         return self.epochs * len(self.examples.targets)
 
-    def first(self, n: int, epochs: int = 1) -> "Problem":
-        """Return the problem with the first examples alone."""
-        return Problem(self.weights, self.examples.take(slice(n)), epochs, self.learning_rate)
+    def first(self, n: int, epochs: int = 1) -> "Training":
+        """Return the training on the first examples alone."""
+        return Training(self.weights, self.examples.take(slice(n)), epochs, self.learning_rate)
 
 
-def compiled(problem: Problem) -> Program:
+def compiled(training: Training) -> Program:
     """Run the project's compiled engine."""
-    return _engine(problem, "compiled")
+    return _engine(training, "compiled")
 
 
-def torch_loop(problem: Problem) -> Program:
+def torch_loop(training: Training) -> Program:
     """Run the project's torch engine: the article's loop, over any function."""
-    return _engine(problem, "torch")
+    return _engine(training, "torch")
 
 
-def _engine(problem: Problem, name: Any) -> Program:
-    rate = problem.learning_rate
-    params = TrainParams(epochs=problem.epochs, batch_size=1, learning_rate=rate, shuffle=False, engine=name)
+def _engine(training: Training, name: Any) -> Program:
+    rate = training.learning_rate
+    params = TrainParams(epochs=training.epochs, batch_size=1, learning_rate=rate, shuffle=False, engine=name)
 
     def run() -> Result:
-        engine = start_engine(problem.weights, params, SEED)
-        epochs = list(engine.epochs(problem.examples, problem.epochs))
-        errors = [error / len(problem.examples.targets) for error, _ in epochs]
+        engine = start_engine(training.weights, params, SEED)
+        epochs = list(engine.epochs(training.examples, training.epochs))
+        errors = [error / len(training.examples.targets) for error, _ in epochs]
         return errors, epochs[-1][1].arrays
 
     run()  # torch and Numba prepare at the first
     return run
 
 
-def jax_scan(problem: Problem) -> Program | None:
+def jax_scan(training: Training) -> Program | None:
     """Scan over the steps of JAX under jit; None without JAX, or without a twin of the function."""
     try:
         import jax
     except ModuleNotFoundError:
         return None
     from peers import jax_functions
-    from peers.jax_training import Data, Steps, training
+    from peers.jax_training import Data, Steps, make_training
 
-    weights, (values, contexts, targets) = problem.weights, problem.examples
+    weights, examples = training.weights, training.examples
     if weights.function not in jax_functions.FUNCTIONS:
         return None
     noise = None
     if ATTENTION_FUNCTIONS[weights.function].noisy:
-        noise = stream(SEED, "gumbel noise").random((problem.epochs, *values.shape), dtype=np.float32)
-    data = jax.device_put((dict(weights.arrays), Data(values, contexts.astype(np.int32), None, targets, noise)))
-    steps = Steps(problem.epochs, learning_rate=problem.learning_rate)
-    train = jax.jit(training(weights.function, weights.options, steps)).lower(*data).compile()
+        noise = stream(SEED, "gumbel noise").random((training.epochs, *examples.values.shape), dtype=np.float32)
+    examples_there = Data(examples.values, examples.queries.astype(np.int32), None, examples.targets, noise)
+    data = jax.device_put((dict(weights.arrays), examples_there))
+    steps = Steps(training.epochs, learning_rate=training.learning_rate)
+    train = jax.jit(make_training(weights.function, weights.options, steps)).lower(*data).compile()
 
     def run() -> Result:
         errors, after = train(*data)
@@ -100,18 +101,18 @@ def jax_scan(problem: Problem) -> Program | None:
     return run
 
 
-def c_program(problem: Problem) -> Program | None:
+def c_program(training: Training) -> Program | None:
     """Compile the plain loop for this machine."""
-    return _c("loop.c", ["-march=native"], problem)
+    return _c("loop.c", ["-march=native"], training)
 
 
-def c_vectors(problem: Problem) -> Program | None:
+def c_vectors(training: Training) -> Program | None:
     """Compile the strict vectors, for any processor of this kind."""
     avx2 = ["-mavx2"] if platform.machine() == "x86_64" else []
-    return _c("vectors.c", ["-ffp-contract=off", *avx2], problem)
+    return _c("vectors.c", ["-ffp-contract=off", *avx2], training)
 
 
-def _c(source: str, flags: Sequence[str], problem: Problem) -> Program | None:
+def _c(source: str, flags: Sequence[str], training: Training) -> Program | None:
     if not (compiler := shutil.which("cc")):
         return None
     path, library = Path(__file__).parent / "peers" / source, Path(tempfile.mkdtemp()) / "loop.so"
@@ -120,18 +121,19 @@ def _c(source: str, flags: Sequence[str], problem: Problem) -> Program | None:
     )
     train = ctypes.CDLL(str(library)).train
     train.restype = ctypes.c_double
-    initial = np.concatenate([array.ravel() for array in problem.weights.arrays.values()])
-    n = len(problem.examples.targets)
+    initial = np.concatenate([array.ravel() for array in training.weights.arrays.values()])
+    examples = training.examples
+    n = len(examples.targets)
 
     def run() -> Result:
         p, m, v = (np.zeros(-(-len(initial) // 8) * 8, np.float32) for _ in range(3))  # whole vectors
         p[: len(initial)] = initial
-        arrays: list[Any] = [p, m, v, np.ones(2), *problem.examples]
+        arrays: list[Any] = [p, m, v, np.ones(2), examples.values, examples.queries, examples.targets]
         pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in arrays]
-        rate = ctypes.c_double(problem.learning_rate)
-        errors = [train(*pointers, ctypes.c_int64(n), rate) / n for _ in range(problem.epochs)]
+        rate = ctypes.c_double(training.learning_rate)
+        errors = [train(*pointers, ctypes.c_int64(n), rate) / n for _ in range(training.epochs)]
         after, first = {}, 0
-        for name, array in problem.weights.arrays.items():
+        for name, array in training.weights.arrays.items():
             after[name] = p[first : first + array.size].reshape(array.shape)
             first += array.size
         return errors, after
@@ -154,11 +156,11 @@ class ArticleNetwork(nn.Module):
         return self.linear(x)  # type: ignore[no-any-return]
 
 
-def article_loop(problem: Problem, fused: bool | None = None) -> Program:
+def article_loop(training: Training, fused: bool | None = None) -> Program:
     """Type the article's loop, with the lines that its listing lost."""
     from tqdm import tqdm
 
-    weights, examples = problem.weights, problem.examples
+    weights, examples = training.weights, training.examples
 
     def run() -> Result:
         model = ArticleNetwork(weights.n_contexts, weights.seq_len)
@@ -166,11 +168,11 @@ def article_loop(problem: Problem, fused: bool | None = None) -> Program:
         model.linear.weight.data = torch.from_numpy(weights.arrays["linear.weight"].copy())
         model.linear.bias.data = torch.from_numpy(weights.arrays["linear.bias"].copy())
         criterion = nn.MSELoss()
-        optimizer = torch.optim.Adam(model.parameters(), lr=problem.learning_rate, fused=fused)
-        inputs, outputs = torch.from_numpy(examples.inputs), torch.from_numpy(examples.targets)
-        context = torch.from_numpy(examples.contexts)[:, None]
+        optimizer = torch.optim.Adam(model.parameters(), lr=training.learning_rate, fused=fused)
+        inputs, outputs = torch.from_numpy(examples.values), torch.from_numpy(examples.targets)
+        context = torch.from_numpy(examples.queries)[:, None]
         errors = []
-        for _ in range(problem.epochs):
+        for _ in range(training.epochs):
             losses = []
             for i in tqdm(range(len(outputs)), disable=None):
                 inp = inputs[i]
@@ -189,9 +191,9 @@ def article_loop(problem: Problem, fused: bool | None = None) -> Program:
     return run
 
 
-def torch_fused(problem: Problem) -> Program:
+def torch_fused(training: Training) -> Program:
     """Ask torch for its fused Adam."""
-    return article_loop(problem, fused=True)
+    return article_loop(training, fused=True)
 
 
 def product(arrays: Arrays) -> NDArray[np.float32]:

@@ -15,13 +15,13 @@ import numpy as np
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params import load_params
-from attention.tasks.examples import Examples, draw_examples, draw_truth
+from attention.tasks.problem import Examples, draw_examples
 from attention.training.engines import choose_engine
 from attention.weights import Arrays, draw_weights
 from contenders import (
     SEED,
-    Problem,
     Program,
+    Training,
     article_loop,
     c_program,
     c_vectors,
@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[1]
 PIECE = 500  # steps of torch's loops that are timed: a training of theirs takes a quarter of a minute
 CHECKED = 200  # steps after which weights are compared: later rounding is magnified, whoever computes
 
-HANDS: dict[str, Callable[[Problem], Program | None]] = {
+HANDS: dict[str, Callable[[Training], Program | None]] = {
     "the article's loop": article_loop,
     "torch, fused Adam": torch_fused,
     "engine torch": torch_loop,
@@ -58,13 +58,12 @@ def main() -> None:
     asked = parser.parse_args()
     own = add_own_function()
     params = load_params()
-    truth = draw_truth(SEED, params.data)
-    (examples,) = draw_examples(SEED, "train", params.data.n_train, truth, params.data.seq_len)
+    (examples,) = draw_examples(params.data.problem(SEED), SEED, "train", params.data.n_train)
     if asked.functions is None:
-        compare_hands(problem_of("embedding", examples), asked.rounds)
+        compare_hands(training_of("embedding", examples), asked.rounds)
     rows, disturbed = [], 0
     for name in asked.functions or [name for name in ATTENTION_FUNCTIONS if choose_engine("auto", name) == "compiled"]:
-        row, again = compare_function(problem_of(name, examples), asked.rounds)
+        row, again = compare_function(training_of(name, examples), asked.rounds)
         print(" | ".join(row.values()), flush=True)
         rows.append(row | {"function": f"{name}, as the README adds it" if name == own else name})
         disturbed += again
@@ -73,10 +72,10 @@ def main() -> None:
         write_report("compiled", rows, title)
 
 
-def problem_of(function: str, examples: Examples) -> Problem:
+def training_of(function: str, examples: Examples) -> Training:
     """Return the article's training of a function with its default options."""
-    contexts = int(examples.contexts.max()) + 1
-    return Problem(draw_weights(function, contexts, examples.inputs.shape[1], SEED), examples)
+    contexts, (_, seq_len) = int(examples.queries.max()) + 1, examples.values.shape
+    return Training(draw_weights(function, contexts, seq_len, SEED), examples)
 
 
 def add_own_function() -> str:
@@ -94,12 +93,12 @@ def add_own_function() -> str:
     return str(name)
 
 
-def compare_hands(problem: Problem, rounds: int) -> None:
+def compare_hands(training: Training, rounds: int) -> None:
     """Time the article's function in every hand, and write benchmarks/results/speed.{csv,md}."""
-    whole = {name: program for name, prepare in HANDS.items() if (program := prepare(problem))}
-    piece = problem.first(PIECE)
+    whole = {name: program for name, prepare in HANDS.items() if (program := prepare(training))}
+    piece = training.first(PIECE)
     timed = whole | {name: program for name in SLOW if (program := HANDS[name](piece))}
-    steps = {name: PIECE if name in SLOW else problem.steps for name in timed}
+    steps = {name: PIECE if name in SLOW else training.steps for name in timed}
     results = {name: program() for name, program in whole.items()}
     seconds, again = side_by_side(timed, rounds)
     each = {name: [time / steps[name] for time in times] for name, times in seconds.items()}  # seconds a step
@@ -118,23 +117,23 @@ def compare_hands(problem: Problem, rounds: int) -> None:
         }
         for name, (own, arrays) in results.items()
     ]
-    title = f"The article's training ({problem.steps:,} steps of Adam on single examples), rounds: {rounds}"
+    title = f"The article's training ({training.steps:,} steps of Adam on single examples), rounds: {rounds}"
     write_report("speed", rows, f"{title}, {again} disturbed and run again")
 
 
-def compare_function(problem: Problem, rounds: int) -> tuple[dict[str, str], int]:
+def compare_function(training: Training, rounds: int) -> tuple[dict[str, str], int]:
     """Return the line of a function, and how many rounds were disturbed."""
-    programs = {"compiled": compiled(problem), "torch": torch_loop(problem.first(PIECE))}
-    few = problem.first(CHECKED)
+    programs = {"compiled": compiled(training), "torch": torch_loop(training.first(PIECE))}
+    few = training.first(CHECKED)
     ended, exact = {"compiled": compiled(few)()[1]}, torch_loop(few)()[1]
-    if (jax := jax_scan(problem)) and (jax_few := jax_scan(few)):
+    if (jax := jax_scan(training)) and (jax_few := jax_scan(few)):
         programs["JAX"], ended["JAX"] = jax, jax_few()[1]
     errors = {name: programs[name]()[0][-1] for name in ended}
     seconds, again = side_by_side(programs, rounds)
-    steps = {name: PIECE if name == "torch" else problem.steps for name in programs}
+    steps = {name: PIECE if name == "torch" else training.steps for name in programs}
     each = {name: [time / steps[name] for time in times] for name, times in seconds.items()}
     row = {
-        "function": problem.weights.function,
+        "function": training.weights.function,
         "engine, steps/s": quartiles([1 / time for time in each["compiled"]], ",.0f"),
         "torch loop": f"{1 / np.median(each['torch']):,.0f}",
         "JAX": f"{1 / np.median(each['JAX']):,.0f}" if jax else "",

@@ -40,7 +40,7 @@ class Data(NamedTuple):
 Train = Callable[[Mapping[str, Array], Data], tuple[Array, dict[str, Array]]]
 
 
-def training(function: str, options: Mapping[str, float], steps: Steps) -> Train:
+def make_training(function: str, options: Mapping[str, float], steps: Steps) -> Train:
     """Return a pure function from initial parameters and examples to each epoch's MSE and the parameters after all.
 
     It is made for `jax.jit`, alone or over `jax.vmap`. Parameters have the names of the model file.
