@@ -62,7 +62,7 @@ def time_an_example(folder: Path, n: int) -> dict[str, float]:
         write_examples(path, draw_columns(problem, 0, "train", n), problem)
 
     def learn() -> None:
-        weights = draw_weights("embedding", params.data.n_contexts, params.data.seq_len, 0)
+        weights = draw_weights("embedding", problem.n_queries, problem.seq_len, 0)
         for _ in train(weights, ExampleTable(path, problem), params.train, 0):
             pass
 

@@ -56,8 +56,10 @@ def start_engine(weights: Weights, params: TrainParams, seed: int) -> Engine:
     return TorchEngine(weights, params, seed)
 
 
-def attention_of(weights: Weights, examples: Examples) -> NDArray[np.float32]:
+def attention_of(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
     """Return the attention (n, seq_len) that a network with these weights pays in each example.
+
+    By default that is every context of lookup once: (n_contexts, seq_len).
 
     By the kernel where there is one, whichever engine trained: its bytes do not depend on the CPU.
     """
