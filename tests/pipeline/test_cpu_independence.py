@@ -16,7 +16,7 @@ from conftest import ROOT, Project
 from cpu_settings import STAGES, differences, run_pipelines, settings, small_configurations
 from deflating import DEFAULT, OURS, compress, compressed
 
-from workbench.command.snapshot import locked_outputs
+from workbench.command.dvc_lock import locked_outputs
 
 OLD, NEW = "all of it: an old CPU", "as it is"
 COMMITTED = "params.yaml as it is committed"
