@@ -169,12 +169,12 @@ def load_weights(path: str | Path, problem: Problem | None = None) -> Weights:
     try:
         about = from_json(metadata)
         n, s, options, n_keys = about["n_contexts"], about["seq_len"], about.get("options", {}), about.get("n_keys")
-        classes, problem = about.get("classes"), _problem_of(about)
-        weights = Weights(about["function"], n, s, arrays, about["origin"], options, n_keys, classes, problem)
+        classes, own = about.get("classes"), _problem_of(about)
+        weights = Weights(about["function"], n, s, arrays, about["origin"], options, n_keys, classes, own)
         numbers = [n, s, *(one for one in (n_keys, classes) if one is not None)]
         if {type(one) for one in numbers} != {int}:  # 7.0 and true would pass for 7 and 1
             raise TypeError
-        if problem and (n, s, n_keys, classes) != _sizes_of(problem):
+        if own and (n, s, n_keys, classes) != _sizes_of(own):
             raise ValueError
         function = ATTENTION_FUNCTIONS[weights.function]
         if resolve_options(function, options, s) != options:

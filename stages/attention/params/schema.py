@@ -153,10 +153,10 @@ def disagreements(params: Params) -> Iterator[str]:
         yield f"model.{option}: got {show_value(got)}; allowed with {name}: {allowed}"
     if params.train.engine == "compiled" and not function.has_kernel:
         yield f"train.engine: got 'compiled'; allowed with {name}, which has no kernel: one of: auto, torch"
-    cases = number_of_cases(problem)
+    cases, called = number_of_cases(problem), "contexts" if task == "lookup" else "cases"
     most = MOST_ROWS // (cases * problem.seq_len)
     if params.train.epochs > most:
         yield (
-            f"train.epochs: got {params.train.epochs}; allowed with {cases} cases of {problem.seq_len} "
+            f"train.epochs: got {params.train.epochs}; allowed with {cases} {called} of {problem.seq_len} "
             f"positions: at most {most}, for data/train/attention.csv to have at most {MOST_ROWS:,} rows"
         )

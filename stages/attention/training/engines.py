@@ -66,7 +66,8 @@ def attention_of(weights: Weights, examples: Examples | None = None) -> NDArray[
     if ATTENTION_FUNCTIONS[weights.function].has_kernel and not weights.problem:
         from attention.training.compiled_engine import compiled_attention
 
-        return compiled_attention(weights)[examples.queries]
+        matrix = compiled_attention(weights)
+        return matrix if examples is None else matrix[examples.queries]
     from attention.training.torch_engine import torch_attention
 
     return torch_attention(weights, examples)

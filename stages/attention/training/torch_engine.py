@@ -50,8 +50,10 @@ class TorchEngine:
         return self._initial.with_arrays(self._network.arrays())
 
 
-def torch_attention(weights: Weights, examples: Examples) -> NDArray[np.float32]:
-    """Return the attention (n, seq_len) that a network with these weights pays in each example."""
-    queries, keys = torch.tensor(examples.queries), torch.tensor(examples.keys)
+def torch_attention(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
+    """Return the attention (n, seq_len) that a network with these weights pays in each example, or each context."""
+    queries, keys = torch.arange(weights.n_contexts), None
+    if examples is not None:
+        queries, keys = torch.tensor(examples.queries), torch.tensor(examples.keys)
     with torch.no_grad():
         return AttentionNetwork.from_weights(weights).get_attention(queries, keys).numpy().copy()
