@@ -93,6 +93,13 @@ class TrainParams(Section):
     engine: Annotated[Literal["auto", "compiled", "torch"], Field(description="one of: auto, compiled, torch")]
 
 
+class BestParams(Section):
+    """Over which keys of the grid the best value is chosen, and by which measure."""
+
+    over: Annotated[list[str], Field(min_length=1)]
+    by: Literal["mse", "effective"]
+
+
 class StudyParams(Section):
     """Which trainings are compared: every combination of the grid's values, each with so many seeds."""
 
@@ -100,6 +107,11 @@ class StudyParams(Section):
     grid: Annotated[
         dict[str, list[Any]],
         Field(description="{}, or a mapping from keys like model.attention to lists of different values"),
+    ]
+    compare: Annotated[Literal["neighbours", "all", "none"], Field(description="one of: neighbours, all, none")]
+    best: Annotated[
+        BestParams | None,
+        Field(description="null, or {over: [a key of study.grid, …], by: mse}, or by: effective"),
     ]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention.measures.prediction import network_mse
-from attention.measures.recovery import recovery
+from attention.measures.recovery import found, recovery
 from attention.params.grid import Configuration
 from attention.params.schema import MOST_SEED, Params
 from attention.tasks.examples import DrawnTable, Truth, draw_truth
@@ -43,6 +43,7 @@ class Outcome(NamedTuple):
 
     history: list[list[float]]  # for each epoch what history.csv holds: mse, normalized, effective, accuracy
     mse: float | None  # on the test examples, as in metrics.json; None: the training diverged
+    found: bool  # whether it found the truth
 
 
 def trainings_of(configurations: Sequence[Configuration], seed: int, seeds: int) -> list[Training]:
@@ -71,9 +72,11 @@ def run_training(training: Training) -> Outcome:
         diverged = True
     history = _history(epochs, truth) if epochs else []
     if diverged:
-        return Outcome(history, None)
+        return Outcome(history, None, False)
     mse = network_mse(epoch.attention, epoch.weights, DrawnTable(seed, "test", data.n_test, truth, seq_len))
-    return Outcome(history, mse if math.isfinite(mse) else None)
+    if not math.isfinite(mse):
+        return Outcome(history, None, False)
+    return Outcome(history, mse, found(recovery(epoch.attention, epoch.weights.output, truth)))
 
 
 def _history(epochs: list[Measured], truth: Truth) -> list[list[float]]:
@@ -108,10 +111,10 @@ def _to_json(outcome: Outcome) -> list[Any]:
 
 
 def _from_json(values: list[Any]) -> Outcome:
-    history, mse = values
+    history, mse, found_it = values
     if not all(math.isfinite(sum(row)) for row in history) or not (mse is None or math.isfinite(mse)):
         raise ValueError("numbers that no training leaves")
-    return Outcome(history, mse)
+    return Outcome(history, mse, bool(found_it))
 
 
 def _alike(training: Training) -> int:
