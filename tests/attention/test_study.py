@@ -18,7 +18,8 @@ from attention.study.statistics import SPREAD, share_interval, spread
 from attention.study.tables import read_outcomes
 from attention.study.trainings import Outcome, Training, run_training, training_key, trainings_of
 from attention.study.view import FILES
-from attention.tasks.examples import BLOCK_ROWS, DrawnTable, ExampleTable, draw_examples, write_examples
+from attention.tasks.examples import DrawnTable, ExampleTable, write_examples
+from attention.tasks.problem import BLOCK_ROWS, draw_columns, lookup
 from workbench.command.snapshot import experiments
 
 GRID = {"model.attention": ["embedding", "softmax"]}  # conftest's small study
@@ -61,12 +62,13 @@ class TestMembersAreThePipelineSOwnTrainings:
         if rows == 13 and n > BLOCK_ROWS:
             pytest.skip("thousands of blocks")
         truth = np.array([2, 0, 1])
-        write_examples(tmp_path / "t.parquet", draw_examples(5, "test", n, truth, 3), 3)
-        file, drawn = ExampleTable(tmp_path / "t.parquet", truth), DrawnTable(5, "test", n, truth, 3)
-        assert (len(drawn), drawn.seq_len) == (len(file), file.seq_len)
+        problem = lookup(truth, 3)
+        write_examples(tmp_path / "t.parquet", draw_columns(problem, 5, "test", n), problem)
+        file, drawn = ExampleTable(tmp_path / "t.parquet", problem), DrawnTable(problem, 5, "test", n)
+        assert (len(drawn), drawn.problem) == (len(file), file.problem)
         for one, other in zip(file.blocks(rows), drawn.blocks(rows), strict=True):
-            assert np.array_equal(one.inputs, other.inputs)
-            assert np.array_equal(one.contexts, other.contexts)
+            assert np.array_equal(one.values, other.values)
+            assert np.array_equal(one.queries, other.queries)
             assert np.array_equal(one.targets, other.targets)
 
     def test_a_function_of_one_s_own_takes_part(self, project: Project) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.tasks.examples import Truth
+from attention.tasks.entry import Positions
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ def shares(attention: NDArray[np.float32], scale: NDArray[np.float32] | float = 
     return share
 
 
-def recovery(attention: NDArray[np.float32], output: NDArray[np.float32], truth: Truth) -> Recovery:
+def recovery(attention: NDArray[np.float32], output: NDArray[np.float32], truth: Positions) -> Recovery:
     """Compare attention with the truth.
 
     Args:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, create_model, field_
 
 from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
 from attention.functions.entry import Option, option_problems, with_defaults
+from attention.tasks.problem import Problem, make_problem
 from workbench.stage.errors import show_value
 from workbench.stage.params import ComputeParams, Section, TrackingParams, whole
 
@@ -38,6 +39,11 @@ class DataParams(Section):
                 f"each from 0 to {sizes['seq_len'] - 1} (data.seq_len - 1)"
             )
         return value
+
+    def problem(self, seed: int) -> Problem:
+        """Return the task with all its sizes; what is random of them comes from the seed."""
+        sizes = {"seq_len": self.seq_len, "n_contexts": self.n_contexts, "true_attention": self.true_attention}
+        return make_problem("lookup", sizes, seed=seed)
 
 
 def _registered(value: str) -> str:

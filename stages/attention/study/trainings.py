@@ -16,7 +16,8 @@ from attention.measures.prediction import network_mse
 from attention.measures.recovery import found, recovery
 from attention.params.grid import Configuration
 from attention.params.schema import MOST_SEED, Params
-from attention.tasks.examples import DrawnTable, Truth, draw_truth
+from attention.tasks.entry import Positions
+from attention.tasks.examples import DrawnTable
 from attention.training.loop import TrainingError, determining, train
 from attention.weights import draw_weights
 from workbench.compute.work import Work
@@ -59,9 +60,9 @@ def study_seeds(seed: int, seeds: int) -> list[int]:
 def run_training(training: Training) -> Outcome:
     """Draw the data, train and evaluate, with the numbers of the pipeline's own stages to the last bit."""
     params, seed = training
-    data, seq_len = params.data, params.data.seq_len
-    truth = draw_truth(seed, data)
-    examples = DrawnTable(seed, "train", data.n_train, truth, seq_len)
+    problem, seq_len = params.data.problem(seed), params.data.seq_len
+    truth = np.array(problem.sizes["true_attention"])
+    examples = DrawnTable(problem, seed, "train", params.data.n_train)
     initial = draw_weights(params.model.attention, len(truth), seq_len, seed, options=params.model.options)
     epochs: list[Measured] = []
     diverged = False
@@ -73,13 +74,13 @@ def run_training(training: Training) -> Outcome:
     history = _history(epochs, truth) if epochs else []
     if diverged:
         return Outcome(history, None, False)
-    mse = network_mse(epoch.attention, epoch.weights, DrawnTable(seed, "test", data.n_test, truth, seq_len))
+    mse = network_mse(epoch.attention, epoch.weights, DrawnTable(problem, seed, "test", params.data.n_test))
     if not math.isfinite(mse):
         return Outcome(history, None, False)
     return Outcome(history, mse, found(recovery(epoch.attention, epoch.weights.output, truth)))
 
 
-def _history(epochs: list[Measured], truth: Truth) -> list[list[float]]:
+def _history(epochs: list[Measured], truth: Positions) -> list[list[float]]:
     """Measure all epochs at once, which costs as much as to measure one."""
     errors, attention, outputs = zip(*epochs, strict=True)
     measures = recovery(np.stack(attention), np.stack(outputs), truth)

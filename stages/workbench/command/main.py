@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -60,12 +61,14 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("verify", help="run again from nothing, and compare every byte with what is recorded")
-    command.add_argument("run", nargs="?", metavar="RUN", help="a DVC experiment or MLflow run; default: what is here")
+    command.add_argument(
+        "run", nargs="?", metavar="RUN", help="a DVC experiment, commit or MLflow run; default: the working tree"
+    )
     command.add_argument("--yes", action="store_true", help=YES)
     command.set_defaults(call=_verify)
 
-    command = commands.add_parser("restore", help="put a run's code, parameters and outputs into a folder")
-    command.add_argument("run", metavar="RUN", help="a DVC experiment, or an MLflow run by id or name")
+    command = commands.add_parser("restore", help="put the code, parameters and outputs of a run into a new folder")
+    command.add_argument("run", metavar="RUN", help="a DVC experiment, a commit, or an MLflow run by id or name")
     command.add_argument("folder", metavar="DIR", type=Path, help="a new or empty folder")
     command.add_argument("--yes", action="store_true", help=YES)
     command.set_defaults(call=_restore)
@@ -85,12 +88,27 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     output.add_argument("--json", action="store_true", help="every field, parameters too, as JSON")
     command.set_defaults(call=_runs)
 
+    command = commands.add_parser("diff", help="show what differs between two runs, experiments or commits")
+    state = "a DVC experiment, a commit, or an MLflow run by id or name"
+    command.add_argument("a", metavar="A", help=state)
+    command.add_argument("b", metavar="B", nargs="?", help="the same; default: the working tree")
+    output = command.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="everything as JSON, numbers exact")
+    output.add_argument("--markdown", action="store_true", help="as markdown, for a pull request")
+    output.add_argument("--html", metavar="FILE", type=Path, help="as one page, with pictures side by side")
+    command.set_defaults(call=_diff)
+
     command = commands.add_parser("doctor", help="look for what is wrong with the environment and the stores")
     command.set_defaults(call=_doctor)
 
     command = commands.add_parser("declare", help="watch the stages at work, and compare with dvc.yaml")
     command.add_argument("--write", action="store_true", help="write what was seen to dvc.yaml")
     command.set_defaults(call=_declare)
+
+    for name, own in project.commands.items():
+        command = commands.add_parser(name, help=own.help)
+        own.arguments(command)
+        command.set_defaults(call=partial(_own, own.call))
 
     command = commands.add_parser("completion", help="print what makes a shell complete this command's arguments")
     command.add_argument("shell", choices=("bash", "zsh", "tcsh"))
@@ -123,6 +141,13 @@ def _runs(project: Project, options: argparse.Namespace) -> int:
     return runs(project, project_root(), options.filter, options.sort, descending=options.descending, output=output)
 
 
+def _diff(project: Project, options: argparse.Namespace) -> int:
+    from workbench.command.diff import diff
+
+    output = "json" if options.json else "markdown" if options.markdown else "text"
+    return diff(project, project_root(), options.a, options.b, output=output, html=options.html)
+
+
 def _doctor(project: Project, _: argparse.Namespace) -> int:
     from workbench.command.doctor import doctor
 
@@ -140,6 +165,10 @@ def _declare(project: Project, options: argparse.Namespace) -> int:
         variants=project.variants,
         write=options.write,
     )
+
+
+def _own(call: Callable[[Path, argparse.Namespace], int], _: Project, options: argparse.Namespace) -> int:
+    return call(project_root(), options)
 
 
 def _completion(project: Project, options: argparse.Namespace) -> int:
