@@ -15,8 +15,8 @@ from attention.pictures.figures import (
     growth_figure,
     mse_figure,
     save_animation,
-    save_figure,
 )
+from attention.pictures.style import save_figure
 from attention.views.stages import show_pictures
 from attention.views.tracked import TRACKED, experiment
 from attention.weights import load_weights
