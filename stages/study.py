@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attention.params import load_study
 from attention.pictures.figures import curves_figure, recovery_figure, save_figure
+from attention.study.report import save_study_report
 from attention.study.spread import (
     article_marks,
     first_runs,
@@ -46,6 +47,7 @@ def main() -> str:
             OUT / "curves.png", curves_figure(training_errors(groups), first_runs(groups), article_marks(groups))
         )
         save_figure(OUT / "recovery.png", recovery_figure(recoveries(groups)))
+        save_study_report(OUT / "report.html", groups)
         checkpoint.remove()
         run.show(groups)
     return f"study: {len(groups)} configurations, {seeds} seeds each -> data/study/{run.where}"

@@ -15,7 +15,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "attention": (
         "project",
         "study",
-        "views",
+        "views report",
         "serving pictures",
         "training measures",
         "network",

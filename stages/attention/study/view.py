@@ -27,7 +27,7 @@ from workbench.tracking.run import ending
 from workbench.tracking.store import open_store
 
 OUT = Path("data/study")
-FILES = ("results.csv", "histories.csv", "summary.csv", "curves.png", "recovery.png")
+FILES = ("results.csv", "histories.csv", "summary.csv", "curves.png", "recovery.png", "report.html")
 RESULTS = TRACKED.tag("study")  # a tag: the digest of results.csv
 CURVE_POINTS = REQUEST_METRICS // len(MEASURES) - 10  # of a long training, as many as go into one request
 

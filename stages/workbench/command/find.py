@@ -40,8 +40,8 @@ AT_ONCE, MOST_TOLD = 1000, 10
 def find_state(project: Project, root: Path, name: str) -> State:
     """Return the state of a DVC experiment or, where there is none of that name, of the MLflow run that it means.
 
-    That is the run of this id, else the one whose id begins so, else the one of this name. An experiment is its commit;
-    files that it lacks may come from its run.
+    That is the run of this id, else the one whose id begins so, else the one of this name or experiment key. An
+    experiment is its commit; files that it lacks may come from its run.
 
     Raises:
         RestoreError: nothing has that name, or several runs, or the run does not carry what restoring takes.
@@ -51,7 +51,7 @@ def find_state(project: Project, root: Path, name: str) -> State:
         return _with_new_files(project, root, found)
     with chdir(root), asking(project):
         client, experiment_id = open_store(project.load_params(root / PARAMS_FILE).tracking.experiment)
-        runs = _named(client, experiment_id, name)
+        runs = _named(client, experiment_id, name, project.tracked.tag("key"))
         if len(runs) == 1:
             return _run_state(project, client, runs[0])
         if not runs:
@@ -62,14 +62,14 @@ def find_state(project: Project, root: Path, name: str) -> State:
         raise RestoreError(f"{show_name(name)}: {len(runs)} MLflow runs are meant; name one by its id: {told}{more}")
     known = dict.fromkeys([*experiments(root), *(str(run.info.run_name) for run in newest)])
     raise RestoreError(
-        f"{show_name(name)}: neither a DVC experiment nor an MLflow run by id or name; "
+        f"{show_name(name)}: neither a DVC experiment nor an MLflow run by id, name or key; "
         f"known: {', '.join(repr(show_name(other, 200)) for other in [*known][:MOST_TOLD]) or 'none'}; "
         f"`{project.name} runs` lists them"
     )
 
 
-def _named(client: MlflowClient, experiment_id: str, name: str) -> list[MlflowRun]:
-    """Return the runs that a name means: no run's name ever stands before another's id."""
+def _named(client: MlflowClient, experiment_id: str, name: str, key: str) -> list[MlflowRun]:
+    """Return the runs that a name means, or an experiment key: no run's name ever stands before another's id."""
     if RUN_ID.fullmatch(name):
         try:
             run = client.get_run(name)
@@ -84,9 +84,9 @@ def _named(client: MlflowClient, experiment_id: str, name: str) -> list[MlflowRu
         if found := [run for run in begun if run.info.run_id.startswith(name)]:
             return found
     ours = {}
-    for where in ("attributes.run_name", f"tags.`{EXPERIMENT}`"):
+    for where in ("attributes.run_name", f"tags.`{EXPERIMENT}`", f"tags.`{key}`"):
         for run in _search(client, experiment_id, f"{where} = '{name}'" if PLAIN.fullmatch(name) else ""):
-            if name in (run.info.run_name, run.data.tags.get(EXPERIMENT)):
+            if name in (run.info.run_name, run.data.tags.get(EXPERIMENT), run.data.tags.get(key)):
                 ours[run.info.run_id] = run
     return list(ours.values())
 

@@ -65,7 +65,7 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     command.set_defaults(call=_verify)
 
     command = commands.add_parser("restore", help="put a run's code, parameters and outputs into a folder")
-    command.add_argument("run", metavar="RUN", help="a DVC experiment, or an MLflow run by id or name")
+    command.add_argument("run", metavar="RUN", help="a DVC experiment, or an MLflow run by id, name or experiment key")
     command.add_argument("folder", metavar="DIR", type=Path, help="a new or empty folder")
     command.add_argument("--yes", action="store_true", help=YES)
     command.set_defaults(call=_restore)
