@@ -18,7 +18,7 @@ from torch import Tensor
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import TrainParams
-from attention.tasks.examples import Examples
+from attention.tasks.problem import Examples
 from attention.weights import Weights
 from workbench.stage.streams import stream
 
@@ -42,11 +42,14 @@ class TorchTogether:
     def train(self, examples: Sequence[Examples]) -> None:
         """Take one step a batch, in order: every member with its own examples, equally many."""
         losses = torch.vmap(self._loss, in_dims=(0, 0, 0, 0, 0 if self._noise else None))
-        inputs, contexts, targets = (torch.from_numpy(np.stack(column)) for column in zip(*examples, strict=True))
+        inputs, contexts, targets = (
+            torch.from_numpy(np.stack(column))
+            for column in zip(*((own.values, own.queries, own.targets) for own in examples), strict=True)
+        )
         noise = None
         if self._noise:  # drawn at once: the same numbers as a row at a time
-            drawn = np.stack([own.gumbel(size=inputs.shape[1:]) for own in self._noise])
-            noise = torch.from_numpy(drawn).to(self._positions)
+            drawn = np.stack([own.random(inputs.shape[1:], dtype=np.float32) for own in self._noise])
+            noise = torch.from_numpy(drawn)
         for first in range(0, targets.shape[1], self._batch_size):
             rows = slice(first, first + self._batch_size)
             loss = losses(
@@ -74,6 +77,9 @@ class TorchTogether:
         """Return the mean squared error of one member: AttentionNetwork.forward without the axis of seeds."""
         parameters = {name.removeprefix("attention."): array for name, array in arrays.items()}
         options = self._initial[0].options
-        attention = self._function.attend(parameters, contexts, positions=self._positions, noise=noise, **options)
+        numbers = torch.arange(len(self._positions))
+        attention = self._function.attend(
+            parameters, contexts, numbers, positions=self._positions, noise=noise, **options
+        )
         outputs = torch.nn.functional.linear(inputs * attention, arrays["linear.weight"], arrays["linear.bias"])
         return torch.nn.functional.mse_loss(outputs.squeeze(-1), targets)

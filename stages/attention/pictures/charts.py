@@ -49,5 +49,7 @@ def told(field: str, title: str) -> alt.Tooltip:
 
 
 def rounded(value: Any) -> Any:
-    """Round a number, or each of an array's, to four digits: as many as a page needs."""
-    return [rounded(one) for one in value] if np.ndim(value) else float(f"{value:.4g}")
+    """Round a number, or each of an array's, to four digits: as many as a page needs; what is not finite is None."""
+    if np.ndim(value):
+        return [rounded(one) for one in value]
+    return float(f"{value:.4g}") if np.isfinite(value) else None

@@ -87,6 +87,7 @@ class Section:
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
     folded: bool = False
+    lines: Sequence[str] = ()
     commands: Sequence[tuple[str, str]] = ()  # a command, and what it does
 
 

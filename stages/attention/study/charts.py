@@ -9,27 +9,27 @@ from attention.pictures.charts import DASHES, DECADES, EPOCHS, LINES, Specificat
 from attention.pictures.figures import EFFECTIVE, GREY, TRUTH
 
 SPREAD = ("median", "lower quartile", "upper quartile", "interval of the median, from", "to")
-CHOSEN = "indexof(functions, datum.function) >= 0 && (task == 0 || datum.task == task)"
+CHOSEN = "indexof(functions, datum.function) >= 0"
 
 
 def spread_chart(rows: Sequence[Mapping[str, Any]], most_dots: int) -> Specification:
     """Draw a measure of configurations, a row each: every training, the quartiles, the median and its interval.
 
     Args:
-        rows: `name`; the numbers `function` and `task`, of the controls that choose; `trainings` (n, measures); and
-            `spread` (measures, 5): median, quartiles, ends of the median's interval. The first measure is an error,
-            on a log axis; the control `measure` has its number.
+        rows: `name`; `function`, its number in the control `functions`; `trainings` (n, measures); and `spread`
+            (measures, 5): median, quartiles, ends of the median's interval. The first measure is an error, on a log
+            axis; the control `measure` has its number.
         most_dots: of a configuration at most so many trainings are drawn.
 
     """
-    about = [{name: row[name] for name in ("name", "function", "task")} | {"row": n} for n, row in enumerate(rows)]
+    about = [{name: row[name] for name in ("name", "function")} | {"row": n} for n, row in enumerate(rows)]
     dots = [
         a | {"of": rounded(one)} for a, row in zip(about, rows, strict=True) for one in row["trainings"][:most_dots]
     ]
-    spread = [a | {"of": rounded(row["spread"])} for a, row in zip(about, rows, strict=True) if len(row["trainings"])]
+    spread = [a | {"of": rounded(row["spread"])} for a, row in zip(about, rows, strict=True)]
 
     def place(number: str) -> str:
-        return f"measure == 0 ? log(max({number}, 1e-30)) / LN10 : {number}"
+        return f"measure == 0 && isValid({number}) ? log(max({number}, 1e-30)) / LN10 : {number}"
 
     y = alt.Y("row:O", axis=None, scale=alt.Scale(padding=0.1))
     ticks = alt.Axis(
@@ -42,7 +42,8 @@ def spread_chart(rows: Sequence[Mapping[str, Any]], most_dots: int) -> Specifica
     drawn = chart("spread").transform_filter(CHOSEN)
     names = ("median", "q1", "q3", "low", "high")
     drawn = drawn.transform_calculate(**{name: f"datum.of[measure][{n}]" for n, name in enumerate(names)})
-    drawn = drawn.transform_calculate(**{f"x_{name}": place(f"datum.{name}") for name in names})
+    known = {f"x_{name}": place(f"(isValid(datum.{name}) ? datum.{name} : datum.median)") for name in names}
+    drawn = drawn.transform_calculate(**known)  # of few seeds the interval is a point
     tips = [
         alt.Tooltip("name:N", title="configuration"),
         *(alt.Tooltip(f"{name}:Q", title=title, format=".4g") for name, title in zip(names, SPREAD, strict=True)),
@@ -66,13 +67,13 @@ def spread_chart(rows: Sequence[Mapping[str, Any]], most_dots: int) -> Specifica
     )
     functions = sorted({row["function"] for row in rows})
     data = {"trainings": dots, "spread": spread, "names": about}
-    return specification(48 * len(rows) + 20, layers, data, measure=0, functions=functions, task=0)
+    return specification(48 * len(rows) + 20, layers, data, measure=0, functions=functions)
 
 
 def curves_chart(rows: Sequence[Mapping[str, Any]]) -> Specification:
     """Draw median errors by epoch, `curve` (epochs, errors) of each row, a line each with a colour and a dash."""
     points = [
-        {"row": number, "name": row["name"], "function": row["function"], "task": row["task"], "epoch": int(epoch)}
+        {"row": number, "name": row["name"], "function": row["function"], "epoch": int(epoch)}
         | {"error": rounded(error)}
         for number, row in enumerate(rows)
         for epoch, error in zip(*row["curve"], strict=True)
@@ -92,4 +93,4 @@ def curves_chart(rows: Sequence[Mapping[str, Any]]) -> Specification:
         lines.mark_circle(size=60, opacity=1).encode(EPOCHS, y, colour, tooltip=tips),
     )
     functions = sorted({row["function"] for row in rows})
-    return specification(280, layers, {"curves": points}, functions=functions, task=0)
+    return specification(280, layers, {"curves": points}, functions=functions)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from attention.compiler.compiled_loop import attention_matrix, train_epochs
 from attention.compiler.kernels import KERNELS, Kernel
 from attention.params.schema import TrainParams
-from attention.tasks.examples import Examples
+from attention.tasks.problem import Examples
 from attention.weights import Weights, array_shapes
 
 
@@ -42,7 +42,10 @@ class CompiledEngine:
     def _train(self, examples: Examples, epochs: int) -> Iterator[tuple[float, NDArray[np.float32]]]:
         errors, after = np.empty(epochs), np.empty((epochs, self._parameters.size), np.float32)
         # pyarrow's columns are read-only, a type of their own, for which all would be compiled once more
-        columns = (np.require(column, requirements=("C", "W")) for column in examples)
+        columns = (
+            np.require(column, requirements=("C", "W"))
+            for column in (examples.values, examples.queries, examples.targets)
+        )
         state = self._parameters, *self._means, self._powers
         train_epochs(self._kernel, *state, *columns, *self._options, errors, after)
         return zip(errors.tolist(), after, strict=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import TrainParams
-from attention.tasks.examples import Examples
+from attention.tasks.problem import Examples
 from attention.weights import Weights
 
 
