@@ -15,9 +15,11 @@ from attention.pictures.figures import (
     growth_figure,
     mse_figure,
     save_animation,
-    save_figure,
 )
+from attention.pictures.style import save_figure
+from attention.report.page import save_report
 from attention.tasks.problem import CASES
+from attention.views.naming import run_name
 from attention.views.stages import show_pictures
 from attention.views.tracked import TRACKED, experiment
 from attention.weights import load_weights
@@ -36,13 +38,16 @@ def main() -> str:
     weights = load_weights(TRAIN / "model.safetensors")
     lookup, columns = not weights.problem, history_columns(weights.classes)
     shape = (weights.n_contexts if lookup else CASES, weights.seq_len)
-    errors = read_grid(TRAIN / "history.csv", columns, None)[columns[1]]
+    history = read_grid(TRAIN / "history.csv", columns, None)
+    errors = history[columns[1]]
     grown = read_grid(TRAIN / "attention.csv", of_cases(ATTENTION_COLUMNS, lookup), len(errors), *shape)
     final = read_grid(EVALUATE / "attention.csv", of_cases(EVALUATION_COLUMNS, lookup), *shape)
     shown = slice(None if lookup else PICTURED_CASES)
     attention = grown["attention"][:, shown]
-    truth, normalized, effective = (final[name][shown] for name in ("truth", "normalized", "effective"))
-    metrics = read_metrics(EVALUATE / "metrics.json", "baseline.mean", "baseline.linear")
+    final = {name: matrix[shown] for name, matrix in final.items()}
+    truth, normalized, effective = (final[name] for name in ("truth", "normalized", "effective"))
+    needed = (columns[1], "recovery.effective", "baseline.mean", "baseline.linear")
+    metrics = read_metrics(EVALUATE / "metrics.json", *needed)
 
     save_figure(OUT / "attention.png", attention_figure(truth, normalized, effective))
     save_figure(OUT / "map.png", attention_maps(truth, normalized, effective))
@@ -52,12 +57,14 @@ def main() -> str:
     for epoch in pictured:
         save_figure(OUT / f"epochs/{epoch}.png", epoch_figure(epoch, shares(attention[epoch]), truth))
     save_animation(OUT / "epochs.gif", [OUT / f"epochs/{epoch}.png" for epoch in pictured])
+    name = run_name(weights.origin["parameters"])
+    save_report(OUT / "report.html", name, weights, history, pictured, attention, final, metrics)
     keep_only(OUT / "epochs", (f"{epoch}.png" for epoch in pictured))
 
     with continue_run(TRACKED, params.tracking, experiment(weights), EVALUATE / "metrics.json", "plot") as run:
         show_pictures(run)
     return (
-        f"plot: {weights.function}, {len(attention)} epochs -> attention.png and its companions "
+        f"plot: {weights.function}, {len(attention)} epochs -> attention.png, report.html and their companions "
         f"-> data/plot/{run.where}"
     )
 

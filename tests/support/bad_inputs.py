@@ -30,8 +30,9 @@ import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 from safetensors.numpy import save
 
-from attention.functions.entry import OPTIONS
-from attention.params.schema import SIZES, Params
+from attention.functions import OPTIONS
+from attention.params import schema
+from attention.params.schema import Params
 from attention.weights import load_weights
 from workbench.stage.params import known_keys
 
@@ -42,7 +43,7 @@ TRAIN, TEST, MODEL = "data/generate/train.parquet", "data/generate/test.parquet"
 HISTORY, GROWN = "data/train/history.csv", "data/train/attention.csv"
 METRICS, FINAL = "data/evaluate/metrics.json", "data/evaluate/attention.csv"
 MISSING = object()
-DEFAULTED = {*OPTIONS, *SIZES, "keys"}  # null stands for a default
+DEFAULTED = {*OPTIONS, *schema.SIZES, "keys"}  # null stands for a default
 SIZES = "with a position more"  # in itself nothing is wrong with it; only who reads other files too can tell
 READERS = {
     TRAIN: ("train", "evaluate"),

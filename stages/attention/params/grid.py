@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from attention.functions import ATTENTION_FUNCTIONS
-from attention.functions.entry import OPTIONS, resolve_options
+from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
+from attention.functions.entry import resolve_options
 from attention.params.schema import MOST_ROWS, SIZES, Params, disagreements
 from attention.tasks import TASKS
 from workbench.stage.errors import show_name, show_value
@@ -182,5 +182,5 @@ def _meaning(params: Params) -> str:
     values |= {f"data.{name}": problem.sizes.get(name) for name in SIZES} | {"data.keys": problem.keys}
     values |= {f"model.{name}": value for name, value in options.items()}
     if values["train.engine"] == "auto":
-        values["train.engine"] = function.engine
+        values["train.engine"] = function.engine(options)
     return json.dumps(values)

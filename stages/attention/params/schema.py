@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model
 
-from attention.functions import ATTENTION_FUNCTIONS
-from attention.functions.entry import OPTIONS, option_problems
+from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
+from attention.functions.entry import Option, option_problems, with_defaults
 from attention.tasks import TASKS
 from attention.tasks.problem import Problem, make_problem, number_of_cases, size_problems
 from workbench.stage.errors import show_value
@@ -69,28 +69,48 @@ _KEYS = (str | None, Field(default=None, description="null, or what keys hold: p
 if TYPE_CHECKING:
     DataParams = TaskParams
 else:
-    DataParams = create_model("DataParams", __base__=TaskParams, **{name: _size(name) for name in SIZES}, keys=_KEYS)
-
-
-def _option(name: str) -> Any:
-    option = OPTIONS[name]
-    return Field(default=None, ge=option.low, le=option.high, description=f"null, or {option.allowed}")
+    DataParams = create_model(
+        "DataParams",
+        __base__=TaskParams,
+        __module__=__name__,
+        **{name: _size(name) for name in SIZES},
+        keys=_KEYS,
+    )
 
 
 class ModelParams(Section):
     """Which attention function the network has, and its options: null stands for the function's own default."""
 
     attention: _one_of(ATTENTION_FUNCTIONS)  # type: ignore[valid-type]
-    temperature: float | None = _option("temperature")
-    width: int | None = _option("width")
-    heads: int | None = _option("heads")
-    window: int | None = _option("window")
-    beta: float | None = _option("beta")
 
     @property
-    def options(self) -> dict[str, float | None]:
+    def options(self) -> dict[str, Any]:
         """All options by name, also those that the function does not have."""
         return {name: getattr(self, name) for name in OPTIONS}
+
+
+def _option(declared: tuple[Option, ...]) -> Any:
+    """Return the field of an option: what any function takes that has it."""
+
+    def taken(value: Any) -> Any:
+        for option in declared:
+            if value is None or option.takes(value):
+                return None if value is None else option.convert(value)
+        raise ValueError
+
+    allowed = dict.fromkeys(["null", *(option.allowed for option in declared)])
+    return Annotated[Any, AfterValidator(taken), Field(description=", or ".join(allowed))], None
+
+
+if TYPE_CHECKING:
+    ModelWithOptions = ModelParams
+else:
+    ModelWithOptions = create_model(
+        "ModelWithOptions",
+        __base__=ModelParams,
+        __module__=__name__,
+        **{name: _option(declared) for name, declared in OPTIONS.items()},
+    )
 
 
 class TrainParams(Section):
@@ -130,7 +150,7 @@ class Params(Section):
 
     seed: Annotated[int, whole(0, MOST_SEED)]
     data: DataParams
-    model: ModelParams
+    model: ModelWithOptions
     train: TrainParams
     study: StudyParams
     tracking: TrackingParams
@@ -151,7 +171,7 @@ def disagreements(params: Params) -> Iterator[str]:
     for option, allowed in option_problems(function, options, problem.seq_len).items():
         got = options[option]
         yield f"model.{option}: got {show_value(got)}; allowed with {name}: {allowed}"
-    if params.train.engine == "compiled" and not function.has_kernel:
+    if params.train.engine == "compiled" and function.engine(with_defaults(function, options)) != "compiled":
         yield f"train.engine: got 'compiled'; allowed with {name}, which has no kernel: one of: auto, torch"
     cases, called = number_of_cases(problem), "contexts" if task == "lookup" else "cases"
     most = MOST_ROWS // (cases * problem.seq_len)

@@ -48,7 +48,7 @@ def determining(params: Params, seed: int, problem: Problem) -> dict[str, Any]:
         "train.batch_size": train.batch_size,
         "train.learning_rate": train.learning_rate,
         "train.shuffle": train.shuffle,
-        "train.engine": choose_engine(train.engine, function, lookup=lookup),
+        "train.engine": choose_engine(train.engine, function, options, lookup=lookup),
     }
 
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
+from attention.functions.entry import with_defaults
 from attention.tasks import TASKS
 
 # Those of params.yaml as it comes, which are the article's: a name must not depend on what is committed here and now.
@@ -19,11 +20,7 @@ DEFAULTS: Mapping[str, Any] = {
     "data.side": None,
     "data.n_colours": None,
     "data.keys": None,
-    "model.temperature": None,
-    "model.width": None,
-    "model.heads": None,
-    "model.window": None,
-    "model.beta": None,
+    **{f"model.{name}": None for name in OPTIONS},
     "train.epochs": 4,
     "train.batch_size": 1,
     "train.learning_rate": 0.001,
@@ -65,8 +62,9 @@ def _defaults(params: Mapping[str, Any]) -> dict[str, Any]:
         defaults["data.keys"] = task.default_keys
     function = ATTENTION_FUNCTIONS.get(params["model.attention"])
     if function is not None:
-        defaults |= {f"model.{name}": value for name, value in function.options.items()}
-        defaults["train.engine"] = function.engine
+        defaults |= {f"model.{name}": option.default for name, option in function.options.items()}
+        chosen = with_defaults(function, {name: params.get(f"model.{name}") for name in function.options})
+        defaults["train.engine"] = function.engine(chosen)
     return defaults
 
 
