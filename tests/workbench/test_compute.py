@@ -17,7 +17,7 @@ from faulty_servers import closed_port, end_group, silent_server
 
 import attention.compiler.compiled_loop  # noqa: F401 - tells Numba where its cache is
 from attention.params import load_params
-from attention.study.trainings import TRAININGS, Outcome, Training, code_digest
+from attention.studies.trainings import TRAININGS, Outcome, Training, code_digest
 from workbench.compute.schedule import CHUNK_SECONDS, Report, _Chunks, compute_chunk
 
 PACKAGES = {"dask": "distributed", "ray": "ray"}
@@ -112,7 +112,7 @@ def test_workers_with_other_code_are_refused(
 ) -> None:
     backend, there = cluster
     project = prepared.copy(tmp_path / "project")
-    with (project.root / "stages/attention/study/trainings.py").open("a") as file:
+    with (project.root / "stages/attention/studies/trainings.py").open("a") as file:
         file.write("# other code\n")
     if backend == "ray":  # its workers look where the study is first, and here they find that
         assert study(project, there.environment, backend=backend, address=there.address) == alone
@@ -220,7 +220,7 @@ class TestWhatIsSaid:
 
     def test_where_workers_die_again_and_again(self, prepared: Project, tmp_path: Path) -> None:
         project = prepared.copy(tmp_path / "project")
-        with (project.root / "stages/attention/study/trainings.py").open("a") as file:
+        with (project.root / "stages/attention/studies/trainings.py").open("a") as file:
             file.write(
                 "\n\ndef run_training(training):\n    import os\n    os.kill(os.getpid(), 9)\n"
                 "\n\nimport dataclasses\nTRAININGS = dataclasses.replace(TRAININGS, compute=run_training)\n"
@@ -276,7 +276,7 @@ class TestWhatIsSaid:
             said = refusal(prepared, backend="dask", address=there.address)
         assert said == (
             "params.yaml: compute.backend: got 'dask', whose workers lack a module (No module named "
-            "'attention.study'); start them where this project is installed: "
+            "'attention.studies'); start them where this project is installed: "
             "pip install -e . in the same commit"
         )
 

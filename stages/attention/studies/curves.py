@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from attention.pictures.figures import EFFECTIVE, RAW, TRUTH, count_epochs
-from attention.study.groups import ARTICLE_MSE, Group
+from attention.studies.groups import ARTICLE_MSE, Group
 
 CURVE_PANELS = 20  # of a large study, as many as one picture can hold
 
