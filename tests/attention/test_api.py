@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import attention
 from attention.api import KNOWN, run, runs, study
 from attention.network import load_model
 from attention.params.schema import Params
-from attention.training.loop import TrainingError
 from attention.weights import load_weights
 from cells import run_notebook
 from workbench.stage.errors import ParamsError
@@ -63,7 +63,7 @@ class TestRun:
         assert given.attention.shape == (1, 5, 8)
 
     def test_a_mistake_is_told_by_its_name(self) -> None:
-        for call, told in {
+        mistakes: Mapping[Callable[[], Any], str] = {
             lambda: run(epoch=3): "run: got the parameter 'epoch'; did you mean epochs?",
             lambda: run(epochs=0): "run: train.epochs: got 0; allowed: a whole number from 1 to 10000",
             lambda: run(attention="dott"): "run: model.attention: got 'dott'; allowed: one of: embedding",
@@ -71,15 +71,12 @@ class TestRun:
             lambda: study(seeds=0): "study: study.seeds: got 0; allowed: a whole number from 1 to 100000",
             lambda: study(grid={"rate": [1]}): "study: study.grid: got the key rate; allowed: data.n_train",
             lambda: study(grid={"engine": ["auto", "compiled"]}): "study: study.grid: train.engine: got ['auto', 'c",
-            lambda: study(best={"by": "mse"}): "study: study.best: over: got []; allowed: null, or {over: [a key",
-        }.items():
+            lambda: study(best={"by": "mse"}): "study: study.best: got {'by': 'mse', 'over': []}; allowed: n",
+        }
+        for call, told in mistakes.items():
             with pytest.raises(ParamsError) as caught:
                 call()
             assert str(caught.value).startswith(told)
-
-    def test_a_training_that_diverges_says_so(self) -> None:
-        with pytest.raises(TrainingError, match="learning_rate: got 10"):
-            run(learning_rate=10.0, epochs=60, n_train=500, n_test=3)
 
     def test_nothing_is_written_and_neither_mlflow_nor_torch_nor_pandas_is_imported(self, tmp_path: Path) -> None:
         code = (
@@ -120,10 +117,9 @@ def test_runs_are_those_of_the_command(finished_project: Project) -> None:
     said = finished_project.run(
         "python", "-m", "attention.project", "runs", "--json", PYTHONPATH=str(finished_project.root / "stages")
     )
-    assert (
-        json.loads(said.stdout) == json.loads(frame.to_json(orient="records", double_precision=15))
-        or [one["name"] for one in json.loads(said.stdout)] == frame["name"].tolist()
-    )
+    listed = json.loads(said.stdout)
+    assert [one["name"] for one in listed] == frame["name"].tolist() != []
+    assert [one["mse"] for one in listed] == frame["mse"].tolist()
     assert list(frame.columns)[:2] == ["name", "what"]
 
 
