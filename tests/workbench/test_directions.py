@@ -17,7 +17,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "project",
         "command",
         "studies",
-        "views",
+        "views report",
         "serving pictures",
         "training measures",
         "network",
