@@ -45,7 +45,7 @@ def _shown(value: Any) -> dict[str, Any]:
     from matplotlib.figure import Figure
 
     if isinstance(value, Figure):
-        from attention.pictures.figures import save_figure
+        from attention.pictures.style import save_figure
 
         with tempfile.TemporaryDirectory() as folder:
             save_figure(Path(folder) / "figure.png", value)
