@@ -6,14 +6,13 @@ import re
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project, clean_environment
+from conftest import ROOT, Project, clean_environment, warm_commands
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import Params
@@ -35,13 +34,15 @@ COMMANDS = [
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, finished_project: Project) -> Project:
-    """A clone of the small project after its results were committed, with this environment as its .venv."""
+    """A clone of the small project after its results were committed, whose .venv is the warm Python."""
     folder = tmp_path_factory.mktemp("readme") / "clone"
     finished_project.run("git", "clone", "--quiet", str(finished_project.root), str(folder))
-    (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+    (folder / ".venv").mkdir()
+    (folder / ".venv/bin").symlink_to(warm_commands())
     for lock in folder.glob("requirements*.lock"):
         os.utime(lock, (0, 0))  # else make would install it, for minutes
-    return Project(folder, warm=False)
+    (folder / ".venv/.installed").touch()
+    return Project(folder)
 
 
 def test_the_readme_has_the_commands_that_a_newcomer_needs() -> None:
@@ -85,7 +86,11 @@ def wait_for_queue(clone: Project) -> None:
 def show(clone: Project) -> None:
     """Start `make ui`, wait for its page, and end it as Ctrl-C would."""
     process = subprocess.Popen(
-        ["make", "ui"], cwd=clone.root, env=clean_environment(), start_new_session=True, stderr=subprocess.PIPE
+        ["make", "ui"],
+        cwd=clone.root,
+        env=clean_environment(MLFLOW_WORKERS="1"),
+        start_new_session=True,
+        stderr=subprocess.PIPE,
     )
     try:
         assert any(answers("http://127.0.0.1:5000/health") for _ in range(120)), process.stderr
