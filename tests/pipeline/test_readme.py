@@ -126,7 +126,7 @@ def test_the_readme_names_every_attention_function_and_module() -> None:
 
 def test_the_table_of_functions_is_that_of_the_registry() -> None:
     for name, function in ATTENTION_FUNCTIONS.items():
-        options = ", ".join(f"`{option}` {value:g}" for option, value in function.options.items())
+        options = ", ".join(f"`{key}` {option.default}".removesuffix(".0") for key, option in function.options.items())
         engine = choose_engine("auto", name)
         cells = (f"`{name}`", function.equation, function.values, options, engine, function.source)
         assert f"| {' | '.join(cells)} |" in README.splitlines(), "the README lacks this row"
@@ -146,7 +146,7 @@ def test_the_comparison_names_every_function_and_its_engine() -> None:
 def test_a_function_of_one_s_own_is_one_block_in_one_file(project: Project) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
     (project.root / "stages/attention/functions/power.py").write_text(block)
-    project.set_params({"model.attention": "power", "model.temperature": 0.25})
+    project.set_params({"model.attention": "power", "model.exponent": 4.0})
     project.run("dvc", "repro", "--quiet")
     assert project.run("git", "status", "--porcelain", "stages", "dvc.yaml").stdout.split() == [
         "??",
@@ -155,7 +155,7 @@ def test_a_function_of_one_s_own_is_one_block_in_one_file(project: Project) -> N
     with sqlite3.connect(project.root / "mlflow.db") as store:
         own = "run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'attention.key')"  # and not of the study
         params = dict(store.execute(f"SELECT key, value FROM params WHERE {own}"))  # noqa: S608
-    assert (params["model.attention"], params["model.temperature"]) == ("power", "0.25")
+    assert (params["model.attention"], params["model.exponent"]) == ("power", "4.0")
     metrics = json.loads((project.root / "data/evaluate/metrics.json").read_text())
     assert metrics["mse"] < metrics["baseline"]["mean"]
     assert (project.root / "data/plot/attention.png").exists()
