@@ -15,8 +15,8 @@ from attention.pictures.figures import (
     growth_figure,
     mse_figure,
     save_animation,
-    save_figure,
 )
+from attention.pictures.style import save_figure
 from attention.report.page import save_report
 from attention.views.naming import run_name
 from attention.views.stages import show_pictures

@@ -5,7 +5,7 @@ from workbench.stage.run import run_stage
 from pathlib import Path
 
 from attention.params import load_study
-from attention.pictures.figures import save_figure
+from attention.pictures.style import save_figure
 from attention.study.best import compare
 from attention.study.curves import curves_figure
 from attention.study.figures import errors_figure, recovery_figure

@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from attention.pictures.figures import EFFECTIVE, RAW, TRUTH
+from attention.pictures.style import EFFECTIVE, RAW, TRUTH
 
 Specification = dict[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 
 from attention.pictures.charts import DASHES, DECADES, EPOCHS, LINES, Specification, chart, rounded, specification
-from attention.pictures.figures import EFFECTIVE, GREY, TRUTH
+from attention.pictures.style import EFFECTIVE, GREY, TRUTH
 
 SPREAD = ("median", "lower quartile", "upper quartile", "interval of the median, from", "to")
 CHOSEN = "indexof(functions, datum.function) >= 0"
