@@ -43,9 +43,13 @@ def make_experiment(
         outputs = jax.vmap(predictor(function, options), (None, Data(0, 0, None, 0)))(after, tested)
         return jnp.square(outputs - tested.targets).mean()
 
-    return jax.jit(lambda seeds: jax.lax.map(jax.vmap(experiment), seeds.reshape(-1, CHUNK)).ravel())
+    @jax.jit
+    def experiments(seeds: Array) -> Array:
+        return jax.lax.map(jax.vmap(experiment), seeds.reshape(-1, CHUNK)).ravel()
+
+    return experiments
 
 
 def on_all_cores(experiment: Callable[[Array], Array]) -> Callable[[Array], Array]:
     """Return the same with the seeds divided among JAX's devices: with two for a CPU, among two cores."""
-    return jax.pmap(experiment)
+    return jax.pmap(experiment)  # type: ignore[no-any-return]
