@@ -6,17 +6,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from attention.measures import (
-    EVALUATION_COLUMNS,
-    baseline_errors,
-    effect,
-    network_errors,
-    of_cases,
-    recovery_by_kind,
-    shares,
-)
+from attention.measures import EVALUATION_COLUMNS, effect, evaluation, of_cases, shares
 from attention.params import load_params
 from attention.tasks.examples import open_examples, read_cases
 from attention.training import attention_of
@@ -24,7 +15,7 @@ from attention.views.stages import show_evaluation
 from attention.views.tracked import TRACKED, experiment
 from attention.weights import load_weights
 from workbench.stage.errors import DataError
-from workbench.tables import Metrics, number_rows, write_json, write_table
+from workbench.tables import number_rows, write_json, write_table
 from workbench.tracking.run import continue_run
 
 DATA, OUT = Path("data/generate"), Path("data/evaluate")
@@ -45,15 +36,7 @@ def main() -> str:
     weights = load_weights(MODEL, problem)
     attend = partial(attention_of, weights)
 
-    errors = {"network": network_errors(attend, weights, test), **baseline_errors(train, test)}
-    recovered, by_kind = recovery_by_kind(attend, weights.output, [cases] if lookup else test.blocks())
-    first, *more = errors["network"]
-    metrics: Metrics = {
-        **errors["network"],
-        "recovery": {**recovered},
-        "baseline": {name: error[first] for name, error in errors.items() if name != "network"},
-        **{f"baseline_{one}": {name: errors[name][one] for name in ("mean", "linear")} for one in more},
-    }
+    metrics, errors, by_kind = evaluation(attend, weights, train, test, cases)
     attention = attend(cases)
     grid = number_rows(
         of_cases(EVALUATION_COLUMNS, lookup)[:3], (np.arange(problem.seq_len) == cases.truth[:, None]).astype(int)
@@ -64,25 +47,20 @@ def main() -> str:
         "normalized": shares(attention).ravel(),
         "effective": shares(attention, weights.output * effect(cases)).ravel(),
     }
-    kinds = by_kind.pop("kind")
-    named: dict[str, NDArray[np.generic]] = {problem.entry.kind[0]: kinds}
-    if lookup:  # each context is one case
-        named["position"] = cases.truth
-        del by_kind["cases"]
     write_json(OUT / "metrics.json", metrics)
     write_table(
         OUT / "errors.csv",
-        {"predictor": list(errors), **{one: [each[one] for each in errors.values()] for one in (first, *more)}},
+        {"predictor": list(errors), **{one: [each[one] for each in errors.values()] for one in errors["network"]}},
     )
     write_table(OUT / "attention.csv", table)
-    write_table(OUT / "recovery.csv", {**named, **by_kind})
+    write_table(OUT / "recovery.csv", by_kind)
 
     with continue_run(TRACKED, params.tracking, experiment(weights), OUT / "metrics.json", "evaluate") as run:
         show_evaluation(run)
     said = ", ".join(f"{name.replace('mse', 'MSE')} {error:.3g}" for name, error in errors["network"].items())
     return (
         f"evaluate: {weights.function} on {len(test):,} test sequences of {problem.task} -> {said}, "
-        f"effective recovery {recovered['effective']:.4f} -> data/evaluate/{run.where}"
+        f"effective recovery {metrics['recovery']['effective']:.4f} -> data/evaluate/{run.where}"
     )
 
 

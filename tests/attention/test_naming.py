@@ -55,7 +55,7 @@ def test_the_defaults_are_those_of_params_yaml() -> None:
         ({"model.attention": "dot", "model.normalizer": "entmax15"}, "dot, normalizer entmax15, seed 0"),
         (
             {"model.attention": "dot", "model.normalizer": "hard", "train.engine": "torch"},
-            "dot, normalizer hard, seed 0",
+            "dot, normalizer hard, engine torch, seed 0",
         ),
         ({"train.engine": "compiled"}, "embedding, seed 0"),
         ({"train.engine": "torch"}, "embedding, engine torch, seed 0"),

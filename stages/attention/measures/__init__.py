@@ -1,6 +1,5 @@
 """What is measured of a network: its errors, and how well its attention matches the truth."""
 
-from attention.measures.cases import recovery_by_kind
 from attention.measures.columns import (
     ATTENTION_COLUMNS,
     EVALUATION_COLUMNS,
@@ -8,7 +7,7 @@ from attention.measures.columns import (
     history_columns,
     of_cases,
 )
-from attention.measures.prediction import baseline_errors, network_errors
+from attention.measures.evaluation import evaluation
 from attention.measures.recovery import Recovery, effect, recovery, shares
 
 __all__ = [
@@ -16,12 +15,10 @@ __all__ = [
     "EVALUATION_COLUMNS",
     "HISTORY_COLUMNS",
     "Recovery",
-    "baseline_errors",
     "effect",
+    "evaluation",
     "history_columns",
-    "network_errors",
     "of_cases",
     "recovery",
-    "recovery_by_kind",
     "shares",
 ]

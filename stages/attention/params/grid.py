@@ -182,5 +182,5 @@ def _meaning(params: Params) -> str:
     values |= {f"data.{name}": problem.sizes.get(name) for name in SIZES} | {"data.keys": problem.keys}
     values |= {f"model.{name}": value for name, value in options.items()}
     if values["train.engine"] == "auto":
-        values["train.engine"] = function.engine(options)
+        values["train.engine"] = "compiled"
     return json.dumps(values)

@@ -22,7 +22,7 @@ from attention.tasks.examples import DrawnTable
 from attention.tasks.problem import Examples, cases_of
 from attention.training.engines import attention_of
 from attention.training.loop import TrainingError, determining, train
-from attention.weights import initial_weights
+from attention.weights import Weights, initial_weights
 from workbench.compute.work import Work
 from workbench.stage.outputs import digest_of_code
 
@@ -31,7 +31,7 @@ Measured = tuple[float, NDArray[np.float32], NDArray[np.float32]]  # of an epoch
 # What an outcome is computed with.
 ROOMS = (
     *("compiler", "functions", "measures", "network.py", "params"),
-    *("study", "tasks", "training", "weights.py"),
+    *("studies", "tasks", "training", "weights.py"),
 )
 
 
@@ -40,6 +40,15 @@ class Training(NamedTuple):
 
     params: Params  # with a seed that is not read
     seed: int
+
+
+class Drawn(NamedTuple):
+    """What a training begins with."""
+
+    initial: Weights
+    train: DrawnTable
+    test: DrawnTable
+    cases: Examples
 
 
 class Outcome(NamedTuple):
@@ -60,14 +69,22 @@ def study_seeds(seed: int, seeds: int) -> list[int]:
     return [(seed + number) % (MOST_SEED + 1) for number in range(seeds)]
 
 
+def draw(training: Training) -> Drawn:
+    """Draw the initial weights and the data of a training, without a file."""
+    params, seed = training
+    problem = params.data.problem(seed)
+    return Drawn(
+        initial_weights(params.model.attention, problem, seed, options=params.model.options),
+        DrawnTable(problem, seed, "train", params.data.n_train),
+        DrawnTable(problem, seed, "test", params.data.n_test),
+        cases_of(problem, seed),
+    )
+
+
 def run_training(training: Training) -> Outcome:
     """Draw the data, train and evaluate, with the numbers of the pipeline's own stages to the last bit."""
     params, seed = training
-    problem = params.data.problem(seed)
-    cases = cases_of(problem, seed)
-    examples = DrawnTable(problem, seed, "train", params.data.n_train)
-    test = DrawnTable(problem, seed, "test", params.data.n_test)
-    initial = initial_weights(params.model.attention, problem, seed, options=params.model.options)
+    initial, examples, test, cases = draw(training)
     epochs: list[Measured] = []
     diverged = False
     try:
@@ -82,7 +99,7 @@ def run_training(training: Training) -> Outcome:
     error, *_ = network_errors(attend, epoch.weights, test).values()
     if not math.isfinite(error):
         return Outcome(history, None, False)
-    told = [cases] if problem.task == "lookup" else test.blocks()
+    told = [cases] if test.problem.task == "lookup" else test.blocks()
     return Outcome(history, error, found(recovery_of(attend, epoch.weights.output, told)))
 
 
