@@ -28,7 +28,6 @@ from attention.views.naming import DEFAULTS
 from attention.weights import Weights
 from workbench.stage.errors import ParamsError, show_value
 from workbench.stage.params import refusal
-from workbench.tables import flatten
 
 if TYPE_CHECKING:  # torch takes seconds, pandas half of one
     import pandas as pd
@@ -102,7 +101,7 @@ def run(*, seed: int = 0, **parameters: Any) -> Run:
         history=dict(zip(columns.history_columns(last.weights.classes)[1:], (errors, *means.values()), strict=True)),
         attention=attention,
         truth=cases.truth,
-        measures=dict(flatten(measured.metrics)),
+        measures=measured.flat,
         weights=last.weights,
     )
 

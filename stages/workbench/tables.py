@@ -137,7 +137,7 @@ def read_metrics(path: str | Path, *needed: str) -> dict[str, float]:
     stage = Path(path).parent.name
     try:
         text = regular(path, MOST_JSON).read_text(encoding="utf-8")
-        metrics = dict(flatten(from_json(text)))
+        metrics = dict(_flatten(from_json(text)))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); `dvc repro {stage}` writes it") from error
     except (ValueError, RecursionError) as error:
@@ -152,11 +152,10 @@ def read_metrics(path: str | Path, *needed: str) -> dict[str, float]:
     return metrics
 
 
-def flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield what mappings within mappings hold, by dotted names."""
+def _flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(tree, dict):
         for name, value in tree.items():
-            yield from flatten(value, f"{prefix}.{name}" if prefix else name)
+            yield from _flatten(value, f"{prefix}.{name}" if prefix else name)
     else:
         yield prefix, tree
 

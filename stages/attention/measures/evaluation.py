@@ -16,6 +16,13 @@ class Evaluation(NamedTuple):
     errors: dict[str, Errors]  # of the network and of each baseline
     by_kind: dict[str, Any]  # recovery: the columns of a table, a row a kind of case
 
+    @property
+    def flat(self) -> dict[str, float]:
+        """The metrics by dotted names."""
+        plain = {name: value for name, value in self.metrics.items() if not isinstance(value, dict)}
+        within = {name: value for name, value in self.metrics.items() if isinstance(value, dict)}
+        return plain | {f"{name}.{one}": value for name, values in within.items() for one, value in values.items()}
+
 
 def evaluation(attend: Attend, weights: Weights, train: Table, test: Table, cases: Examples) -> Evaluation:
     """Measure a network on new data.
