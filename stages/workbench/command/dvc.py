@@ -1,19 +1,14 @@
 """The one door to DVC: ours, whatever modules lie in the folder, and no process of it outlives the question."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from workbench.command.process_group import end_group
 from workbench.stage.errors import RestoreError, printable
-
-PATIENCE = 5.0  # seconds for those that are told to end
 
 
 def dvc(
@@ -36,7 +31,7 @@ def dvc(
     try:
         out, said = running.communicate()
     except BaseException:
-        _end(running)
+        end_group(running)
         raise
     return subprocess.CompletedProcess(command, running.returncode, out, said)
 
@@ -67,27 +62,3 @@ def _is_new(change: Any) -> bool:
         return True  # its command, say
     files = [entry for kind, files in change.items() if kind != "changed outs" for entry in files.items()]
     return any(how != "deleted" or not path.startswith("data/") for path, how in files)
-
-
-def _end(running: "subprocess.Popen[str]") -> None:
-    """End a process and all that it started: asked first, then by force."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(running.pid, number)
-        until = time.monotonic() + PATIENCE
-        while _is_alive(running) and time.monotonic() < until:
-            time.sleep(0.05)
-    running.stdout.close() if running.stdout else None
-    running.stderr.close() if running.stderr else None
-
-
-def _is_alive(running: "subprocess.Popen[str]") -> bool:
-    """Whether any process of the group is left; one that has ended and waits to be counted is not."""
-    import psutil
-
-    running.poll()
-    for process in psutil.process_iter(["status"]):
-        with suppress(ProcessLookupError, PermissionError):
-            if os.getpgid(process.pid) == running.pid and process.info["status"] != psutil.STATUS_ZOMBIE:
-                return True
-    return False

@@ -42,7 +42,7 @@ def publish_results(project: Project, root: Path) -> str:
                 "run `dvc repro`, or `dvc checkout` for the committed ones, then publish"
             )
         with asking(project):
-            open_store(experiment, project.tracked.about)
+            open_store(experiment, project.tracked.experiment_tags)
         return project.publish()
 
 
