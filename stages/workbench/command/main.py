@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -108,6 +109,11 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     command.add_argument("--write", action="store_true", help="write what was seen to dvc.yaml")
     command.set_defaults(call=_declare)
 
+    for name, own in project.commands.items():
+        command = commands.add_parser(name, help=own.help)
+        own.arguments(command)
+        command.set_defaults(call=partial(_own, own.call))
+
     command = commands.add_parser("completion", help="print what makes a shell complete this command's arguments")
     command.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     command.set_defaults(call=_completion)
@@ -175,6 +181,10 @@ def _declare(project: Project, options: argparse.Namespace) -> int:
         variants=project.variants,
         write=options.write,
     )
+
+
+def _own(call: Callable[[Path, argparse.Namespace], int], _: Project, options: argparse.Namespace) -> int:
+    return call(project_root(), options)
 
 
 def _completion(project: Project, options: argparse.Namespace) -> int:
