@@ -30,7 +30,9 @@ class TorchTogether:
         torch.set_num_threads(1)  # as TorchEngine
         self._initial = weights
         self._function = ATTENTION_FUNCTIONS[weights[0].function]
-        self._noise = [stream(seed, "gumbel noise") for seed in seeds] if self._function.noisy else None
+        self._noise = (
+            [stream(seed, "gumbel noise") for seed in seeds] if self._function.takes_noise(weights[0].options) else None
+        )
         self._positions = torch.arange(weights[0].seq_len, dtype=torch.float32)
         self._stacked = {
             name: torch.from_numpy(np.stack([each.arrays[name] for each in weights])).requires_grad_()

@@ -18,6 +18,7 @@ from attention.compiler.compiled_loop import STEPS_AHEAD
 from attention.compiler.kernel_arithmetic import exp, tanh
 from attention.compiler.kernels import KERNELS
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions.entry import NORMALIZED
 from attention.network import AttentionNetwork
 from attention.params.schema import TrainParams
 from attention.tasks.examples import ExampleTable, write_examples
@@ -101,6 +102,7 @@ def test_large_scores_neither_overflow_nor_leave_numbers_that_are_none(name: str
         (name, {option: 0.7 if option == "temperature" else 3})
         for name in KERNELS
         for option in ATTENTION_FUNCTIONS[name].options
+        if not ("normalizer" in ATTENTION_FUNCTIONS[name].options and option in NORMALIZED)
     ],
 )
 def test_options_reach_the_kernel(name: str, options: dict[str, float]) -> None:

@@ -93,8 +93,18 @@ def test_only_the_functions_without_a_kernel_make_no_promise_by_default() -> Non
 def project(tmp_path_factory: pytest.TempPathFactory, finished_project: Project) -> Project:
     """Results of a function without a kernel, as a CPU without AVX gives them, committed."""
     project = finished_project.copy(tmp_path_factory.mktemp("agreement") / "project")
-    project.set_params({"model.attention": "cosine", "data.n_train": 2003})
-    project.run("dvc", "repro", "--quiet", PYTHONWARNINGS="ignore", **OLD)
+    grid = {"model.attention": ["embedding"], "train.engine": ["compiled"]}
+    project.set_params(
+        {
+            "model.attention": "cosine",
+            "train.engine": "torch",
+            "data.n_train": 2003,
+            "study.seeds": 1,
+            "study.grid": grid,
+        }
+    )
+    project.run("dvc", "repro", "--quiet", "evaluate", PYTHONWARNINGS="ignore", **OLD)
+    project.run("dvc", "repro", "--quiet", PYTHONWARNINGS="ignore")  # what follows promises its bytes
     project.commit("cosine")
     return project
 

@@ -401,9 +401,9 @@ def test_a_project_below_its_repository_is_proved_listed_and_restored(tmp_path: 
     rows = {one["name"]: (one["what"], one["state"]) for one in json.loads(words("runs", "--json"))}
     own = "committed"
     assert rows == {
-        own: ("min_length 3, lowercase True, top 5", "computed"),
-        "longer": ("min_length 5, lowercase True, top 5", "computed"),
-        "again": ("min_length 5, lowercase True, top 5", "cached"),
+        own: ("min_length 3, lowercase True, top 5, seed 0", "computed"),
+        "longer": ("min_length 5, lowercase True, top 5, seed 0", "computed"),
+        "again": ("min_length 5, lowercase True, top 5, seed 0", "cached"),
     }
     folder = tmp_path / "restored"
     assert words("restore", own, str(folder)).endswith("restored; 3 of 3 outputs agree byte for byte\n")

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from attention.functions import ATTENTION_FUNCTIONS
-from attention.functions.entry import OPTIONS, resolve_options
+from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
+from attention.functions.entry import resolve_options
 from attention.params.schema import MOST_ROWS, Params, disagreements
 from workbench.stage.errors import show_name, show_value
 from workbench.stage.params import describe, known_keys, value_of, values_type
@@ -170,5 +170,5 @@ def _meaning(params: Params) -> str:
     options = resolve_options(function, params.model.options, params.data.seq_len)
     values |= {f"model.{name}": value for name, value in options.items()}
     if values["train.engine"] == "auto":
-        values["train.engine"] = function.engine
+        values["train.engine"] = function.engine(options)
     return json.dumps(values)

@@ -74,7 +74,7 @@ def kernel_of(weights: Weights) -> Kernel:
     """Return the kernel of a network: the class of its function, with the fields that it has."""
     kind = KERNELS[weights.function]
     known: dict[str, Any] = {
-        name: value if isinstance(value, int) else np.float32(value) for name, value in weights.options.items()
+        name: np.float32(value) if isinstance(value, float) else value for name, value in weights.options.items()
     }
     known["n_contexts"] = weights.n_contexts
     width = known.get("width", 0)

@@ -4,12 +4,14 @@ The modules of an engine are imported when it is used: torch takes seconds, Numb
 """
 
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions.entry import Options
 from attention.params.schema import TrainParams
 from attention.tasks.problem import Examples
 from attention.weights import Weights
@@ -30,9 +32,9 @@ class Engine(Protocol):
         """Return a copy of the weights as they are now."""
 
 
-def choose_engine(engine: str, function: str) -> str:
-    """Resolve `train.engine`: auto is compiled where the attention function has a kernel."""
-    return ATTENTION_FUNCTIONS[function].engine if engine == "auto" else engine
+def choose_engine(engine: str, function: str, options: Options = MappingProxyType({})) -> str:
+    """Resolve `train.engine`: auto is compiled where the attention function has a kernel for its options."""
+    return ATTENTION_FUNCTIONS[function].engine(options) if engine == "auto" else engine
 
 
 def promises_bytes(engine: str) -> bool:
@@ -45,7 +47,7 @@ def promises_bytes(engine: str) -> bool:
 
 def start_engine(weights: Weights, params: TrainParams, seed: int) -> Engine:
     """Return the engine that `train.engine` asks for, ready to train from these weights; the seed is that of noise."""
-    if choose_engine(params.engine, weights.function) == "compiled":
+    if choose_engine(params.engine, weights.function, weights.options) == "compiled":
         from attention.training.compiled_engine import CompiledEngine
 
         return CompiledEngine(weights, params)
@@ -59,7 +61,7 @@ def attention_of(weights: Weights) -> NDArray[np.float32]:
 
     By the kernel where there is one, whichever engine trained: its bytes do not depend on the CPU.
     """
-    if ATTENTION_FUNCTIONS[weights.function].has_kernel:
+    if choose_engine("auto", weights.function, weights.options) == "compiled":
         from attention.training.compiled_engine import compiled_attention
 
         return compiled_attention(weights)

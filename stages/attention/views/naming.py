@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
+from attention.functions.entry import with_defaults
 
 # Those of params.yaml as it comes, which are the article's: a name must not depend on what is committed here and now.
 DEFAULTS: Mapping[str, Any] = {
@@ -13,11 +14,7 @@ DEFAULTS: Mapping[str, Any] = {
     "data.seq_len": 8,
     "data.n_contexts": 5,
     "data.true_attention": [2, 7, 3, 5, 1],
-    "model.temperature": None,
-    "model.width": None,
-    "model.heads": None,
-    "model.window": None,
-    "model.beta": None,
+    **{f"model.{name}": None for name in OPTIONS},
     "train.epochs": 4,
     "train.batch_size": 1,
     "train.learning_rate": 0.001,
@@ -55,8 +52,9 @@ def _defaults(params: Mapping[str, Any]) -> dict[str, Any]:
     function = ATTENTION_FUNCTIONS.get(params["model.attention"])  # none: it was another copy's own
     if function is None:
         return dict(DEFAULTS)
-    options = {f"model.{name}": value for name, value in function.options.items()}
-    return {**DEFAULTS, **options, "train.engine": function.engine}
+    own = {f"model.{name}": option.default for name, option in function.options.items()}
+    chosen = with_defaults(function, {name: params.get(f"model.{name}") for name in function.options})
+    return {**DEFAULTS, **own, "train.engine": function.engine(chosen)}
 
 
 def _show(value: Any) -> str:

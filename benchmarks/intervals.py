@@ -1,8 +1,8 @@
-"""How often a study is right about what it cannot know: python benchmarks/coverage.py [--studies N].
+"""How often a study is right about what it cannot know: python benchmarks/intervals.py [--studies N].
 
 Simulates studies whose true medians are known, hands them to the code of the stage `study`, and counts how often its
 90 % intervals hold the truth, and how often it says "differs" where nothing does. Writes
-benchmarks/results/coverage.{csv,md}.
+benchmarks/results/intervals.{csv,md}.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention.params import load_params
+from attention.params.schema import Params
 from attention.study.comparison import compare_pairs, pairs
 from attention.study.groups import MEASURES, Group
 from attention.study.trainings import Outcome
@@ -66,7 +67,7 @@ def main() -> None:
     title = (
         f"How often 90 % intervals hold the truth, and a table of 15 pairs a difference that is none: {studies} studies"
     )
-    write_report("coverage", rows, title)
+    write_report("intervals", rows, title)
 
 
 def _held(random: np.random.Generator, draw: Draw, seeds: int) -> Iterator[bool]:
@@ -97,13 +98,16 @@ def _said(random: np.random.Generator, draw: Draw, seeds: int) -> bool:
     return any(pair.differs for pair in compare_pairs(groups, pairs(groups, "all")))
 
 
+@cache
+def _params() -> Params:
+    return load_params()
+
+
 def _configuration(name: str, log10_errors: Floats) -> Group:
     errors = 10.0 ** log10_errors.clip(-300, 300)
     outcomes = [Outcome([[error] * len(MEASURES)], error, True) for error in errors.tolist()]
-    return Group({"model.attention": name}, PARAMS, range(len(outcomes)), outcomes)
+    return Group({"model.attention": name}, _params(), range(len(outcomes)), outcomes)
 
-
-PARAMS = load_params()
 
 if __name__ == "__main__":
     main()
