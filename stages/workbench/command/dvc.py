@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,22 @@ from workbench.stage.errors import RestoreError, printable
 
 
 def dvc(
-    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    hear: Callable[[str], None] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run DVC in a folder and return what it said; whatever ends this ends all that DVC started, too."""
-    # -P and no variable: the stages that DVC starts are to find their own modules.
-    command = [sys.executable, "-P", "-m", "dvc", *arguments]
+    """Run DVC in a folder and return what it said; whatever ends this ends all that DVC started, too.
+
+    Args:
+        folder: where.
+        arguments: of DVC.
+        environment: of DVC, in the place of ours.
+        hear: told each line that DVC or a stage prints, as it comes.
+
+    """
+    # -P and no variable: the stages that DVC starts are to find their own modules. -u: a line is heard as it comes.
+    command = [sys.executable, "-u", "-P", "-m", "dvc", *arguments]
     running = subprocess.Popen(
         command,
         cwd=folder,
@@ -28,12 +40,26 @@ def dvc(
         errors="replace",
         start_new_session=True,
     )
-    try:
-        out, said = running.communicate()
-    except BaseException:
-        end_group(running)
-        raise
+    with running:  # which closes its pipes
+        try:
+            out, said = _listen(running, hear) if hear else running.communicate()
+        except BaseException:
+            end_group(running)
+            raise
     return subprocess.CompletedProcess(command, running.returncode, out, said)
+
+
+def _listen(running: "subprocess.Popen[str]", hear: Callable[[str], None]) -> tuple[str, str]:
+    """Return what a process prints and what it says on stderr, when it has ended."""
+    said: list[str] = []
+    aside = threading.Thread(target=lambda: said.extend(running.stderr or ()), daemon=True)
+    aside.start()
+    lines = []
+    for line in running.stdout or ():
+        lines.append(line)
+        hear(line.rstrip())
+    aside.join()
+    return "".join(lines), "".join(said)
 
 
 def stages_to_run(folder: Path) -> list[str]:
@@ -52,8 +78,10 @@ def stages_to_run(folder: Path) -> list[str]:
 
 
 def last_line(done: "subprocess.CompletedProcess[str]") -> str:
-    """Return the last thing that DVC said, of what went wrong if it said so."""
-    return (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
+    """Return the last thing that DVC said, of what went wrong if it said so; of a stage that failed, what that said."""
+    lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    told = [line for line in lines if not line.startswith("ERROR: failed to reproduce ")]
+    return next(reversed(told or lines), "")
 
 
 def _is_new(change: Any) -> bool:
