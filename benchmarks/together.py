@@ -45,8 +45,8 @@ class TorchTogether:
         inputs, contexts, targets = (torch.from_numpy(np.stack(column)) for column in zip(*examples, strict=True))
         noise = None
         if self._noise:  # drawn at once: the same numbers as a row at a time
-            drawn = np.stack([own.gumbel(size=inputs.shape[1:]) for own in self._noise])
-            noise = torch.from_numpy(drawn).to(self._positions)
+            drawn = np.stack([own.random(inputs.shape[1:], dtype=np.float32) for own in self._noise])
+            noise = torch.from_numpy(drawn)
         for first in range(0, targets.shape[1], self._batch_size):
             rows = slice(first, first + self._batch_size)
             loss = losses(
@@ -74,6 +74,9 @@ class TorchTogether:
         """Return the mean squared error of one member: AttentionNetwork.forward without the axis of seeds."""
         parameters = {name.removeprefix("attention."): array for name, array in arrays.items()}
         options = self._initial[0].options
-        attention = self._function.attend(parameters, contexts, positions=self._positions, noise=noise, **options)
+        numbers = torch.arange(len(self._positions))
+        attention = self._function.attend(
+            parameters, contexts, numbers, positions=self._positions, noise=noise, **options
+        )
         outputs = torch.nn.functional.linear(inputs * attention, arrays["linear.weight"], arrays["linear.bias"])
         return torch.nn.functional.mse_loss(outputs.squeeze(-1), targets)

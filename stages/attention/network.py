@@ -1,7 +1,9 @@
 """The network, in torch: what every number of the project means."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,14 +13,16 @@ from workbench.stage.streams import stream
 
 
 class AttentionNetwork(nn.Module):
-    """output = Σ_j inputs_j · attention(context)_j · w_j + b.
+    """output = Σ_j values_j · attention(query, keys)_j · w_j + b.
 
-    The context alone decides the attention; the glimpse inputs ⊙ attention goes through one linear output.
+    Query and keys alone decide the attention; the glimpse values ⊙ attention goes through one linear output. In the
+    article's problem the query is the context, the values are the inputs, and the key of a position is its number.
 
     Args:
         attention: a name in ATTENTION_FUNCTIONS.
-        n_contexts: how many contexts there are.
-        seq_len: how many positions an input has.
+        n_contexts: how many features queries have.
+        seq_len: how many positions there are.
+        n_keys: how many features keys have; None: one a position, which its number names.
         seed: what the initial weights and the noise of training are drawn from (see `draw_weights`); the global
             generators are not touched.
         options: of the attention function; left out or None, they have the function's own defaults.
@@ -26,16 +30,25 @@ class AttentionNetwork(nn.Module):
     """
 
     positions: Tensor
+    numbers: Tensor
 
     def __init__(
-        self, attention: str, n_contexts: int, seq_len: int, *, seed: int = 0, **options: float | None
+        self,
+        attention: str,
+        n_contexts: int,
+        seq_len: int,
+        *,
+        n_keys: int | None = None,
+        seed: int = 0,
+        **options: float | None,
     ) -> None:
         super().__init__()
-        weights = draw_weights(attention, n_contexts, seq_len, seed, options=options)
+        weights = draw_weights(attention, n_contexts, seq_len, seed, options=options, n_keys=n_keys)
         self.function = ATTENTION_FUNCTIONS[attention].attend
         self.options = weights.options
         self._noise = stream(seed, "gumbel noise") if ATTENTION_FUNCTIONS[attention].noisy else None
         self.register_buffer("positions", torch.arange(seq_len, dtype=torch.float32), persistent=False)
+        self.register_buffer("numbers", torch.arange(seq_len), persistent=False)
         self.attention = nn.ParameterDict()  # which would sort what it is made from
         for name, array in weights.arrays.items():
             if name.startswith("attention."):
@@ -46,27 +59,29 @@ class AttentionNetwork(nn.Module):
     @classmethod
     def from_weights(cls, weights: Weights, *, seed: int = 0) -> "AttentionNetwork":
         """Build the network that has these numbers, in evaluation mode; the seed is that of the noise of training."""
-        network = cls(weights.function, weights.n_contexts, weights.seq_len, seed=seed, **weights.options)
+        options: dict[str, Any] = {"n_keys": weights.n_keys, "seed": seed, **weights.options}
+        network = cls(weights.function, weights.n_contexts, weights.seq_len, **options)
         network._take(weights.arrays)
         network.eval()
         return network
 
-    def forward(self, inputs: Tensor, contexts: Tensor) -> Tensor:
-        """Return the predictions (n,) for inputs (n, seq_len) float32 and contexts (n,) int64."""
-        glimpse = inputs * self.get_attention(contexts)  # (n, seq_len)
+    def forward(self, values: Tensor, queries: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Return the predictions (n,) for values (n, seq_len) float32, and queries and keys as features.py says."""
+        glimpse = values * self.get_attention(queries, keys)  # (n, seq_len)
         return self.linear(glimpse).squeeze(-1)  # type: ignore[no-any-return]  # (n, 1) -> (n,)
 
-    def get_attention(self, contexts: Tensor) -> Tensor:
-        """Return the attention (n, seq_len) that each of the contexts (n,) int64 pays to the positions.
+    def get_attention(self, queries: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Return the attention (n, seq_len) that each query pays to the positions, by default each its own key.
 
         In training mode it is what training sees: a function that is stochastic there draws anew.
         """
         noise = None
         if self.training and self._noise:
-            drawn = self._noise.gumbel(size=(*contexts.shape, len(self.positions)))
+            drawn = self._noise.random((*queries.shape[:1], len(self.positions)), dtype=np.float32)
             noise = torch.from_numpy(drawn).to(self.positions)
         parameters = dict(self.attention.items())
-        return self.function(parameters, contexts, positions=self.positions, noise=noise, **self.options)
+        keys = self.numbers if keys is None else keys
+        return self.function(parameters, queries, keys, positions=self.positions, noise=noise, **self.options)
 
     def arrays(self) -> Arrays:
         """Return a copy of the numbers, as a `Weights` holds them."""

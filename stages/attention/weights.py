@@ -35,10 +35,11 @@ class Weights:
 
     Attributes:
         function: the name of its attention function.
-        n_contexts, seq_len: its sizes.
+        n_contexts, seq_len: how many features its queries have, and how many positions there are.
         arrays: `attention.…` as the function's shapes say, `linear.weight` (1, seq_len), `linear.bias` (1,).
         origin: all that determines the numbers: parameters by dotted key, and data digests by file name.
         options: every option of its function.
+        n_keys: how many features its keys have; None: one a position.
 
     """
 
@@ -48,6 +49,7 @@ class Weights:
     arrays: Arrays
     origin: Mapping[str, Any]
     options: Options = field(default_factory=dict)
+    n_keys: int | None = None
 
     @property
     def key(self) -> str:
@@ -72,6 +74,7 @@ def draw_weights(
     seed: int,
     origin: Mapping[str, Any] | None = None,
     options: Mapping[str, float | None] | None = None,
+    n_keys: int | None = None,
 ) -> Weights:
     """Draw initial weights with torch's distributions, from NumPy streams so that the bytes do not depend on the CPU.
 
@@ -87,7 +90,7 @@ def draw_weights(
     attention, linear = stream(seed, "attention weights"), stream(seed, "linear weights")
     bound = np.float32(1 / math.sqrt(seq_len))
     arrays = {}
-    for name, shape in entry.shapes(n_contexts, seq_len, **resolved).items():
+    for name, shape in entry.shapes(n_contexts, n_keys or seq_len, **resolved).items():
         if name in entry.initial:
             numbers = entry.initial[name](attention, shape, seq_len=seq_len, **resolved)
         else:
@@ -95,7 +98,7 @@ def draw_weights(
         arrays[f"attention.{name}"] = numbers.astype(np.float32)
     for name, shape in _linear_shapes(seq_len).items():
         arrays[name] = (2 * linear.random(shape, dtype=np.float32) - 1) * bound
-    return Weights(function, n_contexts, seq_len, arrays, origin or {}, resolved)
+    return Weights(function, n_contexts, seq_len, arrays, origin or {}, resolved, n_keys)
 
 
 def save_weights(path: str | Path, weights: Weights) -> None:
@@ -109,6 +112,8 @@ def save_weights(path: str | Path, weights: Weights) -> None:
     }
     if weights.options:
         about["options"] = weights.options
+    if weights.n_keys is not None:
+        about["n_keys"] = weights.n_keys
     with writing(path) as beside:
         beside.write_bytes(save(weights.arrays, metadata={METADATA: _canonical(about)}))
 
@@ -136,9 +141,9 @@ def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int |
         raise ModelError(f"{path}: has no {METADATA!r} metadata, so it is not a network of this project; {_AGAIN}")
     try:
         about = from_json(metadata)
-        n, s, options = about["n_contexts"], about["seq_len"], about.get("options", {})
-        weights = Weights(about["function"], n, s, arrays, about["origin"], options)
-        if not type(weights.n_contexts) is type(weights.seq_len) is int:  # 7.0 and true would pass for 7 and 1
+        n, s, options, n_keys = about["n_contexts"], about["seq_len"], about.get("options", {}), about.get("n_keys")
+        weights = Weights(about["function"], n, s, arrays, about["origin"], options, n_keys)
+        if not {type(n), type(s), type(s if n_keys is None else n_keys)} == {int}:  # 7.0 and true would pass for 7, 1
             raise TypeError
         function = ATTENTION_FUNCTIONS[weights.function]
         if resolve_options(function, options, s) != options:
@@ -170,7 +175,7 @@ _AGAIN = "`dvc repro -f train` writes it again"
 def array_shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every array, in the order of the registry, in which the kernels take them."""
     function = ATTENTION_FUNCTIONS[weights.function]
-    attention = function.shapes(weights.n_contexts, weights.seq_len, **weights.options)
+    attention = function.shapes(weights.n_contexts, weights.n_keys or weights.seq_len, **weights.options)
     return {f"attention.{name}": shape for name, shape in attention.items()} | _linear_shapes(weights.seq_len)
 
 

@@ -45,7 +45,8 @@ def attend(
     function = ATTENTION_FUNCTIONS[name]
     positions = torch.arange(seq_len).to(next(iter(tensors.values())))
     options = resolve_options(function, given, seq_len)
-    return function.attend(tensors, contexts, positions=positions, noise=noise, **options)
+    keys = torch.arange(seq_len)
+    return function.attend(tensors, contexts, keys, positions=positions, noise=noise, **options)
 
 
 def of_scores(name: str, scores: list[list[float]], **given: Any) -> list[list[float]]:
@@ -457,14 +458,14 @@ def test_options_left_out_or_null_have_the_function_s_own_default() -> None:
 # Hard attention while it is trained.
 
 
-def gumbel(n: int, seq_len: int) -> Tensor:
-    return torch.from_numpy(stream(41, "gumbel noise").gumbel(size=(n, seq_len)))
+def uniform(n: int, seq_len: int) -> Tensor:
+    return torch.from_numpy(stream(41, "gumbel noise").random((n, seq_len), dtype=np.float32)).double()
 
 
-def test_with_gumbel_noise_a_position_is_drawn_as_often_as_softmax_says() -> None:
+def test_with_noise_a_position_is_drawn_as_often_as_softmax_says() -> None:
     given = parameters("hard", 3, 5)
     contexts = torch.arange(3).repeat_interleave(20_011)
-    drawn = attend("hard", given, contexts, 5, gumbel(len(contexts), 5))
+    drawn = attend("hard", given, contexts, 5, uniform(len(contexts), 5))
     assert set(drawn.flatten().tolist()) == {0.0, 1.0}
     assert (drawn.sum(-1) == 1).all()
     often = drawn.reshape(3, -1, 5).mean(1)
@@ -473,9 +474,73 @@ def test_with_gumbel_noise_a_position_is_drawn_as_often_as_softmax_says() -> Non
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_the_gradient_goes_straight_through_to_the_softmax_of_the_noisy_scores(temperature: float) -> None:
-    scores, noise = parameters("hard")["scores"].requires_grad_(), gumbel(CONTEXTS, POSITIONS)
+    scores, noise = parameters("hard")["scores"].requires_grad_(), uniform(CONTEXTS, POSITIONS)
     slope = parameters("hard", seed=3)["scores"]
     drawn = attend("hard", {"scores": scores}, torch.arange(CONTEXTS), noise=noise, temperature=temperature)
     (ours,) = torch.autograd.grad((drawn * slope).sum(), scores)
-    (meant,) = torch.autograd.grad((((scores + noise) / temperature).softmax(-1) * slope).sum(), scores)
+    noisy = scores + torch.from_numpy(-np.log(-np.log(noise.numpy())))
+    (meant,) = torch.autograd.grad(((noisy / temperature).softmax(-1) * slope).sum(), scores)
     torch.testing.assert_close(ours, meant)
+
+
+def test_noise_of_all_bits_zero_is_the_least_not_minus_infinity() -> None:
+    noise = torch.tensor([[0.0, 2**-24, 1 - 2**-24]])
+    scores = {"scores": torch.tensor([[0.0, 0, -20]])}
+    assert attend("hard", scores, torch.tensor([0]), 3, noise).tolist() == [[0, 1, 0]]
+    assert attend("hard", {"scores": torch.tensor([[0.2, 0, -20]])}, torch.tensor([0]), 3, noise).tolist() == [
+        [1, 0, 0]
+    ]
+
+
+def test_a_high_temperature_hides_no_difference_from_hard_attention() -> None:
+    close = {"scores": torch.tensor([[1.0, 1.0 + 2**-23, 1.0]])}
+    assert attend("hard", close, torch.tensor([0]), 3, temperature=1000.0).tolist() == [[0, 1, 0]]
+    assert (close["scores"] / 1000).softmax(-1).argmax() == 0  # which is why
+
+
+# Queries and keys: as many features as a task has.
+
+
+def features(kind: str, things: tuple[int, ...], number: int, of: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return features of a kind, and the same as weights (…, of) of all features."""
+    random = np.random.default_rng(seed)
+    if kind == "real":
+        weights = torch.from_numpy(random.standard_normal((*things, of)))
+        return weights, weights
+    shape = things if kind == "one" else (*things, number)
+    named = torch.from_numpy(random.integers(0 if kind == "one" else -1, of, shape))
+    each = F.one_hot(named.clamp(min=0), of) * (named >= 0).unsqueeze(-1)
+    return named, (each if kind == "one" else each.sum(-2)).double()
+
+
+@every_function
+@pytest.mark.parametrize("query_kind", ["one", "several", "real"])
+@pytest.mark.parametrize("key_kind", ["one", "several", "real"])
+def test_whole_numbers_are_the_weights_that_count_them(name: str, query_kind: str, key_kind: str) -> None:
+    """Every way to say what is known of queries and keys is one: weights of the features."""
+    n, (queries_have, keys_have) = 11, (5, 13)
+    given, function = parameters(name, queries_have, keys_have), ATTENTION_FUNCTIONS[name]
+    queries, query_weights = features(query_kind, (n,), 3, queries_have, 1)
+    keys, key_weights = features(key_kind, (n, POSITIONS), 2, keys_have, 2)
+    more = {"positions": torch.arange(POSITIONS).double(), "noise": None, **resolve_options(function, {}, POSITIONS)}
+    attention = function.attend(given, queries, keys, **more)
+    assert attention.shape == (n, POSITIONS)
+    torch.testing.assert_close(attention, function.attend(given, query_weights, key_weights, **more))
+
+
+@every_function
+def test_shared_keys_are_the_same_keys_for_every_query(name: str) -> None:
+    given, function = parameters(name, 5, 13), ATTENTION_FUNCTIONS[name]
+    queries, keys = torch.tensor([3, 0, 4, 1]), torch.tensor([7, 2, 2, 12, 0, 5, 1])
+    more = {"positions": torch.arange(POSITIONS).double(), "noise": None, **resolve_options(function, {}, POSITIONS)}
+    torch.testing.assert_close(
+        function.attend(given, queries, keys, **more),
+        function.attend(given, queries, keys.expand(4, POSITIONS), **more),
+    )
+
+
+@pytest.mark.parametrize("name", ["softmax", "sparsemax", "entmax15", "hard"])
+def test_scores_that_are_no_numbers_give_attention_that_is_none(name: str) -> None:
+    found = torch.tensor(of_scores(name, [[1, math.nan, 0], [1, 0, 2]]))
+    assert found[0].isnan().all()
+    assert found[1].isfinite().all()

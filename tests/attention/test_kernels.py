@@ -132,7 +132,8 @@ def test_sparse_kernels_end_at_ties_and_on_long_sequences(name: str) -> None:
         weights = draw_weights(name, 1, scores.size, 0)
         attention = compiled_attention(weights.with_arrays(weights.arrays | {"attention.scores": scores}))[0]
         attend = ATTENTION_FUNCTIONS[name].attend
-        exact = attend({"scores": torch.tensor(scores).double()}, torch.tensor(0), temperature=1.0)
+        table, keys = torch.tensor(scores).double(), torch.arange(scores.size)
+        exact = attend({"scores": table}, torch.tensor(0), keys, temperature=1.0)
         np.testing.assert_allclose(attention, exact, atol=1e-6)
 
 

@@ -51,10 +51,28 @@ def test_get_attention_is_the_registered_function_of_the_network_s_parameters(na
     assert attention.shape == (3, POSITIONS)
     assert attention.dtype == torch.float32
     expected = ATTENTION_FUNCTIONS[name].attend(
-        dict(network.attention.items()), contexts, positions=torch.arange(7.0), **ATTENTION_FUNCTIONS[name].options
+        dict(network.attention.items()),
+        contexts,
+        torch.arange(POSITIONS),
+        positions=torch.arange(7.0),
+        **ATTENTION_FUNCTIONS[name].options,
     )
     assert torch.equal(attention, expected)
     assert torch.equal(attention[0], attention[2])
+
+
+@every_function
+def test_keys_are_the_positions_unless_an_example_brings_its_own(name: str) -> None:
+    network = AttentionNetwork.from_weights(draw_weights(name, CONTEXTS, POSITIONS, 11, n_keys=13))
+    values = torch.from_numpy(np.random.default_rng(5).random((2, POSITIONS), dtype=np.float32))
+    queries, keys = torch.tensor([4, 1]), torch.tensor([[12, 7, 0, 11, 3, 5, 9], [1, 2, 3, 4, 5, 6, 0]])
+    outputs = network(values, queries, keys)
+    assert outputs.shape == (2,)
+    if name != "gaussian":
+        assert not torch.allclose(outputs[0], network(values, queries)[0])
+    else:
+        assert torch.equal(outputs, network(values, queries))  # it reads no keys
+    torch.testing.assert_close(network(values, queries, torch.arange(POSITIONS)), network(values, queries))
 
 
 @every_function

@@ -2,7 +2,8 @@
 
 To add your own: put a module with a mapping FUNCTIONS beside these; entry.py says what an entry of it holds.
 
-In the equations: E, q, k and other letters are learned; τ temperature, d width, D window, j position, c context.
+In the equations: E, q, k and other letters are learned, E[q,k] a score for a query and a key, q and k_j the rows of a
+query and of the key at position j; τ temperature, d width, D window.
 """
 
 import pkgutil
@@ -11,8 +12,9 @@ from importlib import import_module
 from attention.functions.entry import AttentionFunction
 
 FAMILIES = ("table", "location", "content")  # the first in tables and pictures, in this order
+PARTS = ("entry", "features", "normalizers")  # what the families are made with
 
-_own = sorted({module.name for module in pkgutil.iter_modules(__path__)} - {*FAMILIES, "entry"})
+_own = sorted({module.name for module in pkgutil.iter_modules(__path__)} - {*FAMILIES, *PARTS})
 ATTENTION_FUNCTIONS: dict[str, AttentionFunction] = {
     name: entry
     for family in (*FAMILIES, *_own)

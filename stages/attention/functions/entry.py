@@ -30,22 +30,23 @@ class OptionError(UserError):
 
 @dataclass(frozen=True)
 class AttentionFunction:
-    """How much each of `seq_len` positions counts in each of `n_contexts` contexts.
+    """How much each of S positions counts for a query, of which something is known, and of each position too: its key.
 
-    Every callable is also given `seq_len` or `positions`, and the function's options, by name: it names those that it
-    needs, and swallows the rest with `**_`.
+    Every callable is also given the function's options by name: it names those that it needs, and swallows the rest
+    with `**_`.
 
     Attributes:
-        attend: from the parameters and the contexts (n,) int64 to the attention (n, seq_len); by name it gets
-            `positions`, which are 0.0, 1.0 … seq_len - 1, and `noise`.
-        shapes: from n_contexts and seq_len to the name and shape of each parameter; singular names, because a few
-            plural ones (keys, values) are methods of torch's ParameterDict.
+        attend: from the parameters, the queries of n examples and their keys, as features.py says, to the attention
+            (n, S); by name it gets `positions`, which are 0.0, 1.0 … S - 1, and `noise`.
+        shapes: from how many features queries and keys have to the name and shape of each parameter; singular names,
+            because a few plural ones (keys, values) are methods of torch's ParameterDict.
         equation: what `attend` computes, for people.
         source: where it comes from.
-        values: what is known of the attention: nothing, that it lies in [0, 1], or that these sum to 1 in a context.
+        values: what is known of the attention: nothing, that it lies in [0, 1], or that these sum to 1 besides.
         options: the function's own default for each of its OPTIONS.
-        initial: how a parameter starts where it is not standard normal: from a generator and the shape to the numbers.
-        noisy: whether training gives `attend` Gumbel noise (n, seq_len); elsewhere `noise` is None.
+        initial: how a parameter starts where it is not standard normal: from a generator and the shape, and by
+            name `seq_len` = S, to the numbers.
+        noisy: whether training gives `attend` noise (n, S), uniform in [0, 1); elsewhere `noise` is None.
         has_kernel: whether kernels.py has a compiled twin of `attend`.
 
     """

@@ -1,4 +1,4 @@
-"""Attention around a place in the sequence: a centre is learned, or computed from the context."""
+"""Attention around a place in the sequence: a centre is learned, or computed from the query."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from attention.functions.content import queries_and_keys
 from attention.functions.entry import AttentionFunction, Parameters, Shapes, linear_uniform
+from attention.functions.features import key_rows, products, query_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def _centres(n_contexts: int, _seq_len: int, **_: float) -> Shapes:
-    return {"centre": (n_contexts,), "sharpness": (n_contexts,)}
+def _centres(queries: int, _keys: int, **_: float) -> Shapes:
+    return {"centre": (queries,), "sharpness": (queries,)}
 
 
 def _among_positions(
@@ -29,26 +30,28 @@ def _wide(_random: np.random.Generator, shape: tuple[int, ...], *, seq_len: int,
     return np.full(shape, 2 / seq_len, np.float32)  # σ is half the sequence: every position is in sight
 
 
-def gaussian(parameters: Parameters, contexts: Tensor, *, positions: Tensor, **_: object) -> Tensor:
-    """a_j = exp(-(j - μ_c)² / 2σ_c²); 1/σ_c is what is learned, so that no value of it divides by zero."""
-    distance = positions - parameters["centre"][contexts].unsqueeze(-1)
-    return ((distance * parameters["sharpness"][contexts].unsqueeze(-1)).square() / -2).exp()
+def gaussian(parameters: Parameters, queries: Tensor, _keys: Tensor, *, positions: Tensor, **_: object) -> Tensor:
+    """a_j = exp(-(j - μ)² / 2σ²); 1/σ is what is learned, so that no value of it divides by zero."""
+    centre, sharpness = (query_rows(parameters[name].unsqueeze(-1), queries) for name in ("centre", "sharpness"))
+    return (((positions - centre) * sharpness).square() / -2).exp()  # (n, S)
 
 
-def _with_centre(n_contexts: int, seq_len: int, *, width: int, **_: float) -> Shapes:
-    return {**queries_and_keys(n_contexts, seq_len, width=width), "W_p": (width, width), "v_p": (width,)}
+def _with_centre(queries: int, keys: int, *, width: int, **_: float) -> Shapes:
+    return {**queries_and_keys(queries, keys, width=width), "W_p": (width, width), "v_p": (width,)}
 
 
-def local(parameters: Parameters, contexts: Tensor, *, positions: Tensor, window: int, **_: object) -> Tensor:
-    """a_j = softmax(q_c·k_j over |j - p_c| <= D) · exp(-(j - p_c)² / 2σ²), σ = D/2, p_c = S σ(v·tanh(W q_c)).
+def local(
+    parameters: Parameters, queries: Tensor, keys: Tensor, *, positions: Tensor, window: int, **_: object
+) -> Tensor:
+    """a_j = softmax(q·k_j over |j - p| <= D) · exp(-(j - p)² / 2σ²), σ = D/2, p = S σ(v·tanh(W q)).
 
-    As in the source, positions count from 1 to S. The window moves with p_c, but which positions it holds has no
+    As in the source, positions count from 1 to S. The window moves with p, but which positions it holds has no
     gradient. The values sum to less than 1.
     """
-    query = parameters["query"][contexts]
+    query, key = query_rows(parameters["query"], queries), key_rows(parameters["key"], keys)
     centre = len(positions) * ((query @ parameters["W_p"].T).tanh() @ parameters["v_p"]).sigmoid()
     distance = positions + 1 - centre.unsqueeze(-1)
-    scores = (query @ parameters["key"].T).masked_fill(distance.abs() > window, -math.inf)
+    scores = products(query, key).masked_fill(distance.abs() > window, -math.inf)
     return scores.softmax(-1) * (-2 * (distance / window).square()).exp()
 
 
@@ -56,7 +59,7 @@ FUNCTIONS: dict[str, AttentionFunction] = {
     "gaussian": AttentionFunction(
         gaussian,
         _centres,
-        "exp(-(j - μ_c)² / 2σ_c²)",
+        "exp(-(j - μ)² / 2σ²)",
         "Graves 2013; Kosiorek 2017",
         "in [0, 1]",
         initial={"centre": _among_positions, "sharpness": _wide},
@@ -65,7 +68,7 @@ FUNCTIONS: dict[str, AttentionFunction] = {
     "local": AttentionFunction(
         local,
         _with_centre,
-        "softmax(q_c·k_j within D of p_c) · exp(-2(j - p_c)² / D²)",
+        "softmax(q·k_j within D of p) · exp(-2(j - p)² / D²)",
         "Luong et al. 2015, local-p",
         "in [0, 1]",
         options={"width": 8, "window": 2},
