@@ -132,7 +132,7 @@ def _select(out: Out, x: Node, axis: int, at: Any) -> Node:
     return out.graph.take(x, out.shape, [*index[:axis], (at % x.shape[axis], (0,) * len(unit)), *index[axis:]])
 
 
-def _scatter_slice(out: Out, x: Node, values: Node, axis: int, index: Any) -> Node:
+def _scatter_slice(out: Out, x: Node, values: Node, index: Any) -> Node:
     """Put values into zeros; elsewhere than into zeros, what they replace is taken away first."""
     put = out.graph.put(values, out.shape, index)
     if x.uniform == 0:
@@ -145,14 +145,14 @@ def _slice_scatter(
     out: Out, x: Node, values: Node, axis: int = 0, start: int | None = None, end: Any = None, step: int = 1
 ) -> Node:
     first = slice(start, end, step).indices(x.shape[axis])[0]
-    return _scatter_slice(out, x, values, axis, _along(values.shape, axis % len(x.shape), first, step))
+    return _scatter_slice(out, x, values, _along(values.shape, axis % len(x.shape), first, step))
 
 
 def _select_scatter(out: Out, x: Node, values: Node, axis: int, at: int) -> Node:
     axis %= len(x.shape)
     unit = [(0, tuple(row)) for row in np.eye(len(values.shape), dtype=int).tolist()]
     place = (at % x.shape[axis], (0,) * len(unit))
-    return _scatter_slice(out, x, values, axis, [*unit[:axis], place, *unit[axis:]])
+    return _scatter_slice(out, x, values, [*unit[:axis], place, *unit[axis:]])
 
 
 def _cat(out: Out, parts: Sequence[Node], axis: int = 0) -> Node:
@@ -201,11 +201,11 @@ def _addmm(out: Out, bias: Node, x: Node, y: Node, **_: Any) -> Node:
 
 
 def _norm(out: Out, x: Node, order: float = 2, axes: Any = None, keep: bool = False, **_: Any) -> Node:
-    if order == 1:
-        return _reduce("total")(out, out.map("abs", x), axes, keep)
-    if order == 2:
-        return out.map("sqrt", _reduce("total")(out, out.map("mul", x, x), axes, keep))
-    raise NotImplementedError(f"a norm of order {order}")
+    if order not in (1, 2):
+        raise NotImplementedError(f"a norm of order {order}")
+    terms = out.map("abs", x) if order == 1 else out.map("mul", x, x)
+    total = out.graph.reduce("total", terms, _axes(x, axes), keep)
+    return total if order == 1 else out.map("sqrt", total)
 
 
 def _softmax(out: Out, x: Node, axis: int, _half: bool = False) -> Node:
@@ -267,7 +267,9 @@ def _running(g: Graph, x: Node, block: int = 8) -> Node:
     ends = g.take(inside, (*rest, blocks), [*unit, (block - 1, (0,) * len(unit))])
     until = g.take(_running(g, ends), (*rest, blocks - 1), unit)
     before = g.put(until, (*rest, blocks), [*unit[:-1], (1, unit[-1][1])])
-    sums = g.reshape(g.map("add", inside, g.take(before, inside.shape, [(0, (*row[1], 0)) for row in unit])), whole.shape)
+    sums = g.reshape(
+        g.map("add", inside, g.take(before, inside.shape, [(0, (*row[1], 0)) for row in unit])), whole.shape
+    )
     return g.take(sums, x.shape, unit)
 
 
@@ -329,7 +331,11 @@ def _wrapped(g: Graph, index: Node, size: int) -> Node:
     if index.kind == "bool8":
         raise NotImplementedError("a mask as index, whose result has no fixed size: `where` keeps the size")
     numbers = index.numbers
-    return index if numbers is None else g.constant(np.where(numbers < 0, numbers + size, numbers), index.shape, index.kind)
+    return (
+        index
+        if numbers is None
+        else g.constant(np.where(numbers < 0, numbers + size, numbers), index.shape, index.kind)
+    )
 
 
 def _index_put(out: Out, x: Node, indices: Sequence[Node | None], values: Node, accumulate: bool = False) -> Node:
@@ -360,7 +366,11 @@ def _in_place_of(axis: int, index: Node, table: Shape) -> list[Any]:
 
 def _scatter(out: Out, x: Node, axis: int, index: Node, values: Any, **_: Any) -> Node:
     g, axis = out.graph, axis % len(x.shape)
-    if index.shape[axis] == 1 and index.shape[:axis] == x.shape[:axis] and index.shape[axis + 1 :] == x.shape[axis + 1 :]:
+    if (
+        index.shape[axis] == 1
+        and index.shape[:axis] == x.shape[:axis]
+        and index.shape[axis + 1 :] == x.shape[axis + 1 :]
+    ):
         return g.map("where", g.map("eq", g.iota(x.shape, axis), g.expand(index, x.shape)), out.number(values), x)
     if x.uniform != 0:
         raise NotImplementedError("scatter into other than zeros")
@@ -393,11 +403,17 @@ OPERATIONS: dict[str, Operation] = {
     **{name: _function(name) for name in ("exp", "log", "tanh", "sigmoid")},
     **{name: _map(name) for name in ("mul", "div", "neg", "sqrt", "abs")},
     **{name: _compare(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")},
-    **{name: _same for name in ("_to_copy", "alias", "detach", "clone", "lift_fresh_copy", "lift_fresh", "contiguous")},
-    **{name: _reshape for name in ("view", "_unsafe_view", "reshape", "unsqueeze", "squeeze")},
-    **{name: _full for name in ("full", "full_like")},
-    **{name: lambda out, *_, **__: out.graph.constant(0, out.shape, out.kind) for name in ("zeros", "zeros_like", "new_zeros", "empty_like", "empty")},
-    **{name: lambda out, *_, **__: out.graph.constant(1, out.shape, out.kind) for name in ("ones", "ones_like", "new_ones")},
+    **dict.fromkeys(("_to_copy", "alias", "detach", "clone", "lift_fresh_copy", "lift_fresh", "contiguous"), _same),
+    **dict.fromkeys(("view", "_unsafe_view", "reshape", "unsqueeze", "squeeze"), _reshape),
+    **dict.fromkeys(("full", "full_like"), _full),
+    **{
+        name: lambda out, *_, **__: out.graph.constant(0, out.shape, out.kind)
+        for name in ("zeros", "zeros_like", "new_zeros", "empty_like", "empty")
+    },
+    **{
+        name: lambda out, *_, **__: out.graph.constant(1, out.shape, out.kind)
+        for name in ("ones", "ones_like", "new_ones")
+    },
     "scalar_tensor": lambda out, number, **_: out.number(number),
     "arange": _arange,
     "add": _scaled("add"),

@@ -1,5 +1,6 @@
 """What is to be compiled: a function of torch, the shapes of its arguments, and a digest of what defines it."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -40,7 +41,7 @@ class Definition:
     constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     kind: str = "float32"
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """A digest of all of it."""
         constants = {name: [str(x.dtype), x.shape, x.tobytes().hex()] for name, x in self.constants.items()}

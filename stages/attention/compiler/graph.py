@@ -12,7 +12,6 @@
 Equal nodes are one node. What is constant is computed here, by the words that the program would have used.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +28,22 @@ FOLDED = 256  # elements: larger constant arrays are computed where they are use
 KINDS = {"float32": np.float32, "float64": np.float64, "int64": np.int64, "int32": np.int32, "bool8": np.bool_}
 
 MAPS: Mapping[str, str] = {
-    **{"add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "div": "{} / {}", "neg": "-{}", "not": "~{}"},
-    **{"lt": "{} < {}", "le": "{} <= {}", "gt": "{} > {}", "ge": "{} >= {}", "eq": "{} == {}", "ne": "{} != {}"},
-    **{"and": "{} & {}", "or": "{} | {}", "xor": "{} ^ {}", "shift": "{} >> {}"},
+    "add": "{} + {}",
+    "sub": "{} - {}",
+    "mul": "{} * {}",
+    "div": "{} / {}",
+    "neg": "-{}",
+    "not": "~{}",
+    "lt": "{} < {}",
+    "le": "{} <= {}",
+    "gt": "{} > {}",
+    "ge": "{} >= {}",
+    "eq": "{} == {}",
+    "ne": "{} != {}",
+    "and": "{} & {}",
+    "or": "{} | {}",
+    "xor": "{} ^ {}",
+    "shift": "{} >> {}",
     **{name: name + "({})" for name in ("exp", "log", "tanh", "sigmoid", "sqrt", "abs", "bits")},
     **{name: name + "({})" for name in ("exp64", "log64", "tanh64", "sigmoid64")},
     **{name: name + "({}, {})" for name in ("larger", "smaller")},
@@ -61,17 +73,19 @@ class Node:
         if self.op == "affine" and self.size <= FOLDED:
             start, factors = self.detail
             grid = zip(factors, np.indices(self.shape), strict=True)
-            return sum((f * axis for f, axis in grid), start=np.full(self.shape, start)).astype(KINDS[self.kind])
+            numbers: NDArray[Any] = sum((f * axis for f, axis in grid), start=np.full(self.shape, start))
+            return numbers.astype(KINDS[self.kind])
         if self.op != "constant":
             return None
-        held = np.frombuffer(self.detail, KINDS[self.kind])
+        held: NDArray[Any] = np.frombuffer(self.detail, KINDS[self.kind])
         return np.broadcast_to(held.reshape(self.shape) if held.size == self.size else held[0], self.shape)
 
     @property
     def uniform(self) -> Any:
         """The number that a constant repeats, or None."""
-        held = np.frombuffer(self.detail, KINDS[self.kind]) if self.op == "constant" else ()
-        return held[0].item() if len(held) == 1 else None
+        of = np.dtype(KINDS[self.kind])
+        once = self.op == "constant" and len(self.detail) == of.itemsize
+        return np.frombuffer(self.detail, of)[0].item() if once else None
 
 
 class Graph:
@@ -90,7 +104,7 @@ class Graph:
 
     def constant(self, numbers: Any, shape: Sequence[int], kind: str) -> Node:
         """Return numbers that broadcast to the shape; equal ones are held once."""
-        array = np.asarray(numbers).astype(KINDS[kind])
+        array: NDArray[Any] = np.asarray(numbers).astype(KINDS[kind])
         flat = np.ascontiguousarray(np.broadcast_to(array, shape)).ravel()
         same = flat.size == 0 or (flat.view(np.uint8).reshape(flat.size, -1) == flat[:1].view(np.uint8)).all()
         return self._node("constant", (), (flat[:1] if same else flat).tobytes(), shape, kind)
@@ -142,7 +156,7 @@ class Graph:
         if x.op == "constant" and not read:
             grid = np.indices(shape)
             at = (start + sum(f * axis for f, axis in zip(factors, grid, strict=True)) for start, factors in fixed)  # type: ignore[misc]
-            return self.constant(x.numbers[tuple(at)], shape, x.kind)
+            return self.constant(x.numbers[tuple(at)], shape, x.kind)  # type: ignore[index]
         if not read and fixed == _identity(x.shape) and shape == x.shape:
             return x
         if x.op == "take" and not read:  # one after the other is one
@@ -167,10 +181,9 @@ class Graph:
         read: list[Node] = []
         for each in index:
             found = each if isinstance(each, tuple) else _affine(self.expand(each, shape))
-            if found is None:
-                read.append(self.expand(each, shape))  # type: ignore[arg-type]
-                found = len(read)
-            fixed.append(found)
+            if found is None and isinstance(each, Node):
+                read.append(self.expand(each, shape))
+            fixed.append(found or len(read))
         return fixed, read
 
     def reshape(self, x: Node, shape: Sequence[int]) -> Node:
@@ -196,8 +209,15 @@ class Graph:
         rest = [axis for axis in range(len(x.shape)) if axis not in gone]
         wide = [axis for axis in sorted(gone) if x.shape[axis] > 1]
         kept = [axis for axis in range(len(x.shape)) if axis not in wide]
-        found = x if not wide else self._node("reduce", (x,), (op, tuple(wide)), [x.shape[axis] for axis in kept], x.kind)
-        return self.reshape(found, [1 if axis in gone else size for axis, size in enumerate(x.shape)] if keep else [x.shape[axis] for axis in rest])
+        found = (
+            x if not wide else self._node("reduce", (x,), (op, tuple(wide)), [x.shape[axis] for axis in kept], x.kind)
+        )
+        return self.reshape(
+            found,
+            [1 if axis in gone else size for axis, size in enumerate(x.shape)]
+            if keep
+            else [x.shape[axis] for axis in rest],
+        )
 
 
 def _identity(shape: Shape) -> list[Affine | int]:
@@ -224,6 +244,5 @@ def _affine(x: Node) -> Affine | None:
         return None
     start = int(numbers.flat[0])
     factors = [0 if size == 1 else int(numbers.take(1, axis).flat[0]) - start for axis, size in enumerate(x.shape)]
-    grid = np.indices(x.shape) if x.shape else []
-    same = sum((f * axis for f, axis in zip(factors, grid, strict=True)), start=np.full(x.shape, start))
+    same = sum((f * axis for f, axis in zip(factors, np.indices(x.shape), strict=True)), start=np.full(x.shape, start))
     return (start, tuple(factors)) if np.array_equal(same, numbers) else None

@@ -32,9 +32,15 @@ CTYPES: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
 STACK = 1 << 14  # bytes: larger arrays come from the heap, as a thread's stack is small
 FLOAT_OPERATIONS = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
 INT_OPERATIONS = {
-    **{ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.LShift: "shl", ast.RShift: "ashr"},
+    ast.Add: "add",
+    ast.Sub: "sub",
+    ast.Mult: "mul",
+    ast.LShift: "shl",
+    ast.RShift: "ashr",
     ast.FloorDiv: "sdiv",  # of numbers that are not negative
-    **{ast.BitAnd: "and_", ast.BitOr: "or_", ast.BitXor: "xor"},
+    ast.BitAnd: "and_",
+    ast.BitOr: "or_",
+    ast.BitXor: "xor",
 }
 NUMBER_OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
@@ -54,17 +60,17 @@ def _target() -> Any:
     return llvm.Target.from_default_triple().create_target_machine(name, features, opt=3, jit=True)
 
 
-def compile_program(text: str) -> bytes:
+def compile_program(text: str, name: str) -> bytes:
     """Return the object code of a program: one function, after the constant arrays that it reads."""
     target = _target()
     module = ir.Module("program")
     module.triple, module.data_layout = target.triple, str(target.target_data)
-    *constants, function = ast.parse(text).body
+    statements: list[Any] = ast.parse(text).body
+    *constants, function = statements
     known = {}
     for each in constants:
-        assert isinstance(each, ast.Assign)
-        known[each.targets[0].id] = _global(module, each)  # type: ignore[attr-defined]
-    _Function(module, known, function)  # type: ignore[arg-type]
+        known[each.targets[0].id] = _global(module, each)
+    _Function(module, known, function, name)
     compiled = llvm.parse_assembly(str(module))
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = False  # the vectors are written out
@@ -95,12 +101,12 @@ def _engine() -> Any:
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
 
 
-def _global(module: Any, assigned: ast.Assign) -> "_Buffer":
+def _global(module: Any, assigned: Any) -> "_Buffer":
     """Place `name = array([...], kind)`."""
-    numbers, kind = assigned.value.args  # type: ignore[attr-defined]
+    numbers, kind = assigned.value.args
     values, stored = ast.literal_eval(numbers), _stored(TYPES[kind.id])
     of = ir.ArrayType(stored, len(values))
-    variable = ir.GlobalVariable(module, of, assigned.targets[0].id)  # type: ignore[attr-defined]
+    variable = ir.GlobalVariable(module, of, assigned.targets[0].id)
     variable.global_constant, variable.linkage = True, "internal"
     variable.initializer = ir.Constant(of, [_constant(stored, value) for value in values])
     return _Buffer(variable, TYPES[kind.id])
@@ -127,10 +133,10 @@ class _Buffer:
 class _Function:
     """One function on its way to LLVM: names are buffers, constants, or variables in memory that LLVM promotes."""
 
-    def __init__(self, module: Any, known: dict[str, Any], function: ast.FunctionDef) -> None:
-        kinds = [ast.literal_eval(argument.annotation) for argument in function.args.args]  # type: ignore[arg-type]
+    def __init__(self, module: Any, known: dict[str, Any], function: Any, name: str) -> None:
+        kinds = [ast.literal_eval(argument.annotation) for argument in function.args.args]
         signature = [TYPES[kind] if kind in TYPES else ir.PointerType() for kind in kinds]
-        made = ir.Function(module, ir.FunctionType(ir.VoidType(), signature), function.name)
+        made = ir.Function(module, ir.FunctionType(ir.VoidType(), signature), name)
         self.entry = ir.IRBuilder(made.append_basic_block("entry"))
         self.builder = ir.IRBuilder(made.append_basic_block("start"))
         self.names = dict(known)
@@ -153,37 +159,36 @@ class _Function:
 
     # Statements.
 
-    def statements(self, body: list[ast.stmt]) -> None:
+    def statements(self, body: list[Any]) -> None:
         for each in body:
             getattr(self, f"do_{type(each).__name__}")(each)
 
     def do_Expr(self, _: ast.Expr) -> None:
         """Skip a docstring."""
 
-    def do_Assign(self, each: ast.Assign) -> None:
-        (target,) = each.targets
-        if isinstance(target, ast.Subscript):
+    def do_Assign(self, each: Any) -> None:
+        target: Any = each.targets[0]
+        if isinstance(each.targets[0], ast.Subscript):
             pointer, kind = self.place(target)
             value = self.as_kind(self.value(each.value), kind)
             if getattr(kind, "element", kind) == TYPES["bool8"]:
                 value = self.builder.zext(value, _of_width(ir.IntType(8), kind))
             self.builder.store(value, pointer, align=_alignment(kind))
             return
-        assert isinstance(target, ast.Name)
-        if isinstance(each.value, ast.Call) and getattr(each.value.func, "id", "") == "empty":
-            count, kind = each.value.args
-            self.names[target.id] = self.buffer(ast.literal_eval(count), TYPES[kind.id])  # type: ignore[attr-defined]
+        made: Any = each.value
+        if isinstance(each.value, ast.Call) and made.func.id == "empty":
+            count, of = made.args
+            self.names[target.id] = self.buffer(ast.literal_eval(count), TYPES[of.id])
             return
         self.store(target.id, self.value(each.value))
 
-    def do_For(self, each: ast.For) -> None:
-        assert isinstance(each.iter, ast.Call)
+    def do_For(self, each: Any) -> None:
         numbers = [self.as_kind(self.value(argument), INT) for argument in each.iter.args]
         zero, one = ir.Constant(INT, 0), ir.Constant(INT, 1)
         first, last, step = {1: [zero, *numbers, one], 2: [*numbers, one], 3: numbers}[len(numbers)]
         function, builder = self.builder.function, self.builder
         test, body, after = (function.append_basic_block(name) for name in ("test", "body", "after"))
-        name = each.target.id  # type: ignore[attr-defined]
+        name = each.target.id
         self.store(name, first)
         builder.branch(test)
         builder.position_at_end(test)
@@ -194,7 +199,7 @@ class _Function:
         builder.branch(test)
         builder.position_at_end(after)
 
-    def do_If(self, each: ast.If) -> None:
+    def do_If(self, each: Any) -> None:
         with self.builder.if_then(self.value(each.test)):
             self.statements(each.body)
 
@@ -226,18 +231,18 @@ class _Function:
 
     # Expressions: a value of LLVM, or a Python number, which takes the type of what it meets.
 
-    def value(self, each: ast.expr) -> Any:
+    def value(self, each: Any) -> Any:
         return getattr(self, f"of_{type(each).__name__}")(each)
 
-    def of_Constant(self, each: ast.Constant) -> Any:
+    def of_Constant(self, each: Any) -> Any:
         return each.value
 
-    def of_Name(self, each: ast.Name) -> Any:
+    def of_Name(self, each: Any) -> Any:
         return self.load(each.id)
 
-    def of_Subscript(self, each: ast.Subscript) -> Any:
+    def of_Subscript(self, each: Any) -> Any:
         pointer, kind = self.place(each)
-        step = each.slice.step if isinstance(each.slice, ast.Slice) else None
+        step: Any = each.slice.step if isinstance(each.slice, ast.Slice) else None
         if step is None:
             stored = _of_width(_stored(getattr(kind, "element", kind)), kind)
             value = self.builder.load(pointer, typ=stored, align=_alignment(kind))
@@ -253,7 +258,7 @@ class _Function:
             value = self.builder.trunc(value, kind)
         return value
 
-    def of_BinOp(self, each: ast.BinOp) -> Any:
+    def of_BinOp(self, each: Any) -> Any:
         left, right = self.value(each.left), self.value(each.right)
         if isinstance(left, int | float) and isinstance(right, int | float):
             return NUMBER_OPERATIONS[type(each.op)](left, right)
@@ -261,7 +266,7 @@ class _Function:
         table = FLOAT_OPERATIONS if _is_float(left.type) else INT_OPERATIONS
         return getattr(self.builder, table[type(each.op)])(left, right)
 
-    def of_UnaryOp(self, each: ast.UnaryOp) -> Any:
+    def of_UnaryOp(self, each: Any) -> Any:
         value = self.value(each.operand)
         if isinstance(value, int | float):
             return -value
@@ -269,15 +274,15 @@ class _Function:
             return self.builder.not_(value)
         return self.builder.fneg(value) if _is_float(value.type) else self.builder.neg(value)
 
-    def of_Compare(self, each: ast.Compare) -> Any:
+    def of_Compare(self, each: Any) -> Any:
         left, right = self.alike(self.value(each.left), self.value(each.comparators[0]))
         sign = COMPARISONS[type(each.ops[0])]
         if not _is_float(left.type):
             return self.builder.icmp_signed(sign, left, right)
         return (self.builder.fcmp_unordered if sign == "!=" else self.builder.fcmp_ordered)(sign, left, right)
 
-    def of_Call(self, each: ast.Call) -> Any:
-        name = each.func.id  # type: ignore[attr-defined]
+    def of_Call(self, each: Any) -> Any:
+        name = each.func.id
         word = getattr(self, f"call_{name}", None)
         return word(*each.args) if word else self.inlined(name, [self.value(argument) for argument in each.args])
 
@@ -287,18 +292,20 @@ class _Function:
         outer, self.names = self.names, dict(zip(parameters, arguments, strict=True))
         self.inside += 1
         self.statements(body[:-1])
-        value = self.value(body[-1].value)  # type: ignore[attr-defined]
+        value = self.value(body[-1].value)
         self.names, self.inside = outer, self.inside - 1
         return value
 
-    def call_where(self, condition: ast.expr, yes: ast.expr, no: ast.expr) -> Any:
+    def call_where(self, condition: Any, yes: Any, no: Any) -> Any:
         test = self.value(condition)
         left, right = self.alike(self.value(yes), self.value(no))
         wide = max((test, left), key=lambda value: getattr(value.type, "count", 1)).type
-        left, right = (self.as_kind(value, _of_width(getattr(value.type, "element", value.type), wide)) for value in (left, right))
+        left, right = (
+            self.as_kind(value, _of_width(getattr(value.type, "element", value.type), wide)) for value in (left, right)
+        )
         return self.builder.select(self.as_kind(test, _of_width(TYPES["bool8"], wide)), left, right)
 
-    def call_convert(self, number: ast.expr, kind: ast.Name) -> Any:
+    def call_convert(self, number: Any, kind: Any) -> Any:
         value, target = self.value(number), TYPES[kind.id]
         if isinstance(value, int | float):
             return _constant(target, value)
@@ -321,48 +328,56 @@ class _Function:
         return (self.builder.zext if came == TYPES["bool8"] else self.builder.sext)(value, target)
 
     def saturated(self, value: Any, target: Any) -> Any:
-        """Convert to whole numbers; what none is near becomes the farthest one, where the bare instruction is undefined."""
+        """Convert to whole numbers: beyond them to the farthest, where the bare instruction is undefined."""
         name = f"llvm.fptosi.sat.{_suffix(target)}.{_suffix(value.type)}"
         return self.builder.call(self.intrinsic(name, target, value.type), [value])
 
-    def call_bits(self, number: ast.expr) -> Any:
+    def call_bits(self, number: Any) -> Any:
         value = self.value(number)
         single = isinstance(getattr(value.type, "element", value.type), ir.FloatType)
         return self.builder.bitcast(value, _of_width(TYPES["int32" if single else "int64"], value.type))
 
-    def call_from_bits(self, number: ast.expr) -> Any:
+    def call_from_bits(self, number: Any) -> Any:
         value = self.value(number)
         single = getattr(value.type, "element", value.type) == TYPES["int32"]
         return self.builder.bitcast(value, _of_width(TYPES["float32" if single else "float64"], value.type))
 
-    def call_sqrt(self, number: ast.expr) -> Any:
+    def call_sqrt(self, number: Any) -> Any:
         return self.unary("sqrt", self.value(number))
 
-    def call_abs(self, number: ast.expr) -> Any:
+    def call_abs(self, number: Any) -> Any:
         value = self.value(number)
         if _is_float(value.type):
             return self.unary("fabs", value)
-        return self.builder.select(self.builder.icmp_signed("<", value, _constant(value.type, 0)), self.builder.neg(value), value)
+        return self.builder.select(
+            self.builder.icmp_signed("<", value, _constant(value.type, 0)), self.builder.neg(value), value
+        )
 
-    def call_fill(self, width: ast.Constant, number: ast.expr, kind: ast.Name) -> Any:
+    def call_fill(self, width: Any, number: Any, kind: Any) -> Any:
         return self.as_kind(self.value(number), ir.VectorType(TYPES[kind.id], width.value))
 
-    def call_total(self, vector: ast.expr) -> Any:
-        return self.halved(self.value(vector), lambda x, y: (self.builder.fadd if _is_float(x.type) else self.builder.add)(x, y))
+    def call_total(self, vector: Any) -> Any:
+        return self.halved(
+            self.value(vector), lambda x, y: (self.builder.fadd if _is_float(x.type) else self.builder.add)(x, y)
+        )
 
-    def call_largest(self, vector: ast.expr) -> Any:
+    def call_largest(self, vector: Any) -> Any:
         return self.halved(self.value(vector), lambda x, y: self.inlined("larger", [x, y]))
 
-    def call_smallest(self, vector: ast.expr) -> Any:
+    def call_smallest(self, vector: Any) -> Any:
         return self.halved(self.value(vector), lambda x, y: self.inlined("smaller", [x, y]))
 
     def halved(self, value: Any, combine: Callable[[Any, Any], Any]) -> Any:
         while value.type.count > 1:
             half = value.type.count // 2
-            value = combine(*(
-                self.builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(TYPES["int32"], half), list(range(first, first + half))))
-                for first in (0, half)
-            ))
+            value = combine(
+                *(
+                    self.builder.shuffle_vector(
+                        value, value, ir.Constant(ir.VectorType(TYPES["int32"], half), list(range(first, first + half)))
+                    )
+                    for first in (0, half)
+                )
+            )
         return self.builder.extract_element(value, ir.Constant(INT, 0))
 
     # Types and places.
@@ -389,38 +404,35 @@ class _Function:
         if isinstance(value, int | float):
             return _constant(kind, value)
         if not isinstance(kind, ir.VectorType) or isinstance(value.type, ir.VectorType):
-            assert value.type == kind, f"{value.type} is no {kind}"
             return value
         one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(INT, 0))
         mask = ir.Constant(ir.VectorType(TYPES["int32"], kind.count), [0] * kind.count)
         return self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), mask)
 
-    def place(self, each: ast.Subscript) -> tuple[Any, Any]:
+    def place(self, each: Any) -> tuple[Any, Any]:
         """Return the address of an element or a slice `b[e : e + 8]`, `b[e : e + 24 : 3]`, and its type."""
-        buffer = self.names[each.value.id]  # type: ignore[attr-defined]
-        start, kind = each.slice, buffer.kind
-        if isinstance(start, ast.Slice):
-            step = start.step.value if start.step else 1  # type: ignore[attr-defined]
+        buffer = self.names[each.value.id]
+        start: Any = each.slice
+        kind = buffer.kind
+        if isinstance(each.slice, ast.Slice):
+            step = start.step.value if start.step else 1
             kind = ir.VectorType(kind, _length(start) // step)
-            start = start.lower  # type: ignore[assignment]
+            start = start.lower
         index = self.as_kind(self.value(start), INT)
         return self.builder.gep(buffer.pointer, [index], True, source_etype=_stored(buffer.kind)), kind
 
 
 @functools.cache
-def _definition(name: str) -> tuple[list[str], list[ast.stmt]]:
-    function = ast.parse(inspect.getsource(getattr(primitives, name))).body[0]
-    assert isinstance(function, ast.FunctionDef)
+def _definition(name: str) -> tuple[list[str], list[Any]]:
+    function: Any = ast.parse(inspect.getsource(getattr(primitives, name))).body[0]
     return [argument.arg for argument in function.args.args], function.body
 
 
-def _length(part: ast.Slice) -> int:
+def _length(part: Any) -> int:
     """Return how many elements lie between the ends of `e : e + 8` or `0 : 8`."""
     if isinstance(part.upper, ast.Constant):
-        return int(part.upper.value - part.lower.value)  # type: ignore[union-attr, operator]
-    assert isinstance(part.upper, ast.BinOp)
-    assert ast.dump(part.upper.left) == ast.dump(part.lower)  # type: ignore[arg-type]
-    return int(part.upper.right.value)  # type: ignore[attr-defined]
+        return int(part.upper.value - part.lower.value)
+    return int(part.upper.right.value)
 
 
 def _is_float(kind: Any) -> bool:

@@ -18,7 +18,8 @@ sqrt = np.sqrt  # exactly rounded, on any processor
 
 def where(condition: Number, yes: Number, no: Number) -> Number:
     """Choose element by element."""
-    return np.where(condition, yes, no)[()]
+    chosen: Number = np.where(condition, yes, no)
+    return chosen[()]
 
 
 def convert(x: Number, kind: type) -> Number:
@@ -67,12 +68,12 @@ def smallest(x: Number) -> Number:
 
 def larger(x: Number, y: Number) -> Number:
     """Return the larger number; NaN if either is."""
-    return where((x > y) | (x != x), x, y)  # noqa: PLR0124
+    return where((x > y) | (x != x), x, y)
 
 
 def smaller(x: Number, y: Number) -> Number:
     """Return the smaller number; NaN if either is."""
-    return where((x < y) | (x != x), x, y)  # noqa: PLR0124
+    return where((x < y) | (x != x), x, y)
 
 
 def within(k: Number, n: Number) -> Number:
@@ -84,8 +85,8 @@ def within(k: Number, n: Number) -> Number:
 def exp(x: Number) -> Number:
     """e^x in float32, within 2 units in the last place; below the normal numbers (x < -87.33) it is 0.
 
-    x = n·ln 2 + r with |r| <= ln 2 / 2, and e^r by the polynomial of Cephes' expf (S. Moshier). To add 1.5·2^23 rounds to
-    a whole number, which then stands in the last bits.
+    x = n·ln 2 + r with |r| <= ln 2 / 2, and e^r by the polynomial of Cephes' expf (S. Moshier). To add 1.5·2^23 rounds
+    to a whole number, which then stands in the last bits.
     """
     z = where(x > -88.0, where(x < 89.0, x, 89.0), -88.0)
     t = z * 1.44269504088896341 + 12582912.0

@@ -40,19 +40,26 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
     for name in tables:
         start.clear(_learned(definition, name, "g"), math.prod(definition.parameters[name]), "float32")
     for name, shape in definition.parameters.items():
-        _adam(step, name, shape, _learned(definition, name, "p").offset, name in tables, single)
+        _adam(step, shape, _learned(definition, name, "p").offset, name in tables, single)
     fields = {f"{_identifier(name)}": f"{_held(kind)}[:]" for name, (_, kind) in definition.example.items()}
     arguments = {
         **dict.fromkeys("pmv", "float32[:]"),
         "powers": "float64[:]",
         **fields,
-        **{"n": "int64", "batch": "int64", "epochs": "int64", "learning_rate": "float64"},
-        **{"measured": "float64[:]", "after": "float32[:]"},
+        "n": "int64",
+        "batch": "int64",
+        "epochs": "int64",
+        "learning_rate": "float64",
+        "measured": "float64[:]",
+        "after": "float32[:]",
     }
     each = "for e in range(block, smaller(block + 256, n)):"
     batches = "for first in range(block, smaller(block + 256 * batch, n), batch):"
     lines = [
-        *(f"    # p, m, v, g: {name} {shape} from {_learned(definition, name, 'p').offset}" for name, shape in definition.parameters.items()),
+        *(
+            f"    # p, m, v, g: {name} {shape} from {_learned(definition, name, 'p').offset}"
+            for name, shape in definition.parameters.items()
+        ),
         f"    g = empty({size}, float32)",
         "    rates = empty(256, float64)",
         "    scales = empty(256, float64)",
@@ -96,7 +103,7 @@ _CORRECTIONS = f"""\
                 scales[t : t + 8] = 1.0 / sqrt(1.0 - scales[t : t + 8])"""
 
 
-def _adam(body: Body, name: str, shape: Shape, offset: Terms, clear: bool, single: bool) -> None:
+def _adam(body: Body, shape: Shape, offset: Terms, clear: bool, single: bool) -> None:
     """Write a step of torch's Adam for one parameter, in the vectors in which the traced function reads it."""
     columns = shape[-1] if shape and shape[-1] % 8 else math.prod(shape)
     rows = math.prod(shape) // columns
@@ -130,7 +137,9 @@ def evaluation_program(definition: Definition, nodes: Mapping[str, Node]) -> Pro
     body = Body(_places(definition), 2)
     body.compute([*nodes.values()])
     for name, node in nodes.items():
-        place = Place(f"out_{_identifier(name)}", strides_of(node.shape, range(len(node.shape))), Terms({"e": max(1, node.size)}))
+        place = Place(
+            f"out_{_identifier(name)}", strides_of(node.shape, range(len(node.shape))), Terms({"e": max(1, node.size)})
+        )
         if body.scattered(node):
             body.clear(place, node.size, node.kind)
         body.write(node, place)

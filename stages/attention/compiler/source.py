@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from attention.compiler.graph import MAPS, Affine, Node, Shape
+from attention.compiler.graph import MAPS, Node, Shape
 
 WIDTH = 8  # elements of a vector
 AT_ONCE = 16  # terms that are written out one by one; more make a loop
@@ -93,10 +93,18 @@ class Body:
     def compute(self, roots: Sequence[Node]) -> None:
         """Write all that the roots need and that has to have a place."""
         order, uses = _reachable(roots)
-        inside = {x for node in order if _is_sum(node) for x in node.operands if uses.get(x) == 1 and _scatters(x, uses)}
-        self._scattered = {node for node in order if node.op == "put" or any(x in inside for x in node.operands if _is_sum(node))}
+        inside = {
+            x for node in order if _is_sum(node) for x in node.operands if uses.get(x) == 1 and _scatters(x, uses)
+        }
+        self._scattered = {
+            node for node in order if node.op == "put" or any(x in inside for x in node.operands if _is_sum(node))
+        }
         for node in order:
-            if node in self._places or node in inside or (node in self._scattered and node in roots and uses[node] == 1):
+            if (
+                node in self._places
+                or node in inside
+                or (node in self._scattered and node in roots and uses[node] == 1)
+            ):
                 continue
             if node.op in ("reduce", "put", "reshape") or (node.op == "map" and (uses[node] > 1 or node.size == 1)):
                 self._give_place(node)
@@ -170,13 +178,20 @@ class Body:
             index = index_of(bound)
             return place.at(self._mapped(put, put.shape, index) if put else index)
 
-        lane = self._best_lane([axis for axis in outer + inner if axis.count > 1], term, target if place.strides and not free else None, inner)
+        lane = self._best_lane(
+            [axis for axis in outer + inner if axis.count > 1],
+            term,
+            target if place.strides and not free else None,
+            inner,
+        )
         if free:
             last = [number for number, axis in enumerate(outer) if axis.name == lane]
             place = Place(place.name, strides_of(node.shape, [n for n in range(len(outer)) if n not in last] + last))
 
         def statement(bound: dict[str, Terms], width: int) -> None:
-            text = self._sum(op, term, bound, inner, lane, width, node.kind) if summed else self._term(term, bound, width)
+            text = (
+                self._sum(op, term, bound, inner, lane, width, node.kind) if summed else self._term(term, bound, width)
+            )
             if place.strides is None:
                 self.line(f"{place.name} = {text}")
                 return
@@ -188,7 +203,11 @@ class Body:
         return place
 
     def over(
-        self, axes: Sequence[Axis], lane: str | None, bound: dict[str, Terms], statement: Callable[[dict[str, Terms], int], None]
+        self,
+        axes: Sequence[Axis],
+        lane: str | None,
+        bound: dict[str, Terms],
+        statement: Callable[[dict[str, Terms], int], None],
     ) -> None:
         """Loop over the axes, that of the vectors innermost."""
         others = [axis for axis in axes if axis.name != lane]
@@ -216,6 +235,7 @@ class Body:
 
     @contextmanager
     def loop(self, axis: Axis) -> Iterator[None]:
+        """Write the head of a loop; what is written inside the block is its body."""
         last, step = axis.first + axis.count * axis.step, "" if axis.step == 1 else f", {axis.step}"
         start = f"{axis.first}, " if axis.first or step else ""
         self.line(f"for {axis.name} in range({start}{last}{step}):")
@@ -254,7 +274,11 @@ class Body:
                 continue
             vectors = domain // axis.count * len([*_parts(0, axis.count)])
             each = cost + sum(0.5 if stride == 0 else 1 if stride == 1 else 9 for stride in strides_along)
-            sums = 10 * math.prod(other.count for other in axes if other.name not in reduced) if axis.name in reduced else 0
+            sums = (
+                10 * math.prod(other.count for other in axes if other.name not in reduced)
+                if axis.name in reduced
+                else 0
+            )
             if vectors * each + sums < least:
                 best, least = axis.name, vectors * each + sums
         return best
@@ -377,7 +401,6 @@ class Body:
             if node.detail == "where" and all(each.uniform is not None for each in node.operands[1:]):
                 texts[1] = f"convert({texts[1]}, {node.kind})"  # two plain numbers have no type of their own
             return MAPS[node.detail].format(*texts)
-        assert node.op == "take", node.op
         return self._value(node.operands[0], self._mapped(node, node.operands[0].shape, index))
 
     def _counted(self, flat: Terms, kind: str) -> str:
@@ -440,6 +463,7 @@ class Body:
         return part(place.name, flat, stride, width if stride else 1)
 
     def line(self, text: str) -> None:
+        """Write a statement."""
         if self._reads is None:
             self.lines.append("    " * self._indent + text)
 
@@ -502,6 +526,7 @@ def _parts(first: int, last: int) -> Iterator[tuple[int, int]]:
 
 
 def laned(flat: Terms, width: int) -> tuple[Terms, int, int]:
+    """Return an index without what depends on the element of the vector, its stride, and the width."""
     flat = Terms(flat)
     return flat, flat.pop(LANE, 0), width
 

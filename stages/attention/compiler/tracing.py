@@ -40,8 +40,8 @@ def _trace(definition: Definition, function: Any) -> Any:
     from torch.fx.experimental.proxy_tensor import make_fx
     from torch.utils import _pytree as pytree
 
-    kept = "select_backward slice_backward embedding_dense_backward".split()
-    table = {key: value for key, value in core_aten_decompositions().items() if _name(key) not in kept}
+    kept = ["select_backward", "slice_backward", "embedding_dense_backward"]
+    table = {key: value for key, value in dict(core_aten_decompositions()).items() if _name(key) not in kept}
     kind = getattr(torch, definition.kind)
     parameters = {name: torch.zeros(shape, dtype=kind) for name, shape in definition.parameters.items()}
     example = {name: torch.zeros(shape, dtype=getattr(torch, of)) for name, (shape, of) in definition.example.items()}
@@ -117,11 +117,12 @@ def _operation(definition: Definition, graph: Graph, node: Any, given: Any) -> A
     try:
         if operation is None:
             raise NotImplementedError(f"the operation aten.{name}, of which aten.py has no translation")
-        return operation(out, *map(given, node.args), **{key: given(x) for key, x in node.kwargs.items() if key not in _MEMORY})
+        return operation(
+            out, *map(given, node.args), **{key: given(x) for key, x in node.kwargs.items() if key not in _MEMORY}
+        )
     except NotImplementedError as error:
         raise CannotCompile(
-            f"{definition.name}: cannot be compiled: got {error}; write it with other operations, or train with "
-            "train.engine: torch"
+            f"{definition.name}: cannot be compiled: got {error}; write it otherwise, or choose train.engine: torch"
         ) from None
 
 
@@ -146,8 +147,16 @@ def _why(definition: Definition, error: Exception) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if "/torch/" not in frame.filename and frame.filename != __file__
     ]
-    where = f" in line {inside[-1].lineno} of {inside[-1].filename.rpartition('/')[2]} ({inside[-1].line})" if inside else ""
+    where = (
+        f" in line {inside[-1].lineno} of {inside[-1].filename.rpartition('/')[2]} ({inside[-1].line})"
+        if inside
+        else ""
+    )
     said = str(error).strip().splitlines() or [type(error).__name__]
     depends = type(error).__name__ in ("GuardOnDataDependentSymNode", "DataDependentOutputException")
-    told = "a decision that depends on values; use torch.where" if depends else f"{said[0]}, by torch {torch.__version__}"
-    return f"{definition.name}: cannot be compiled: got{where} {told}; write it otherwise, or train with train.engine: torch"
+    told = (
+        "a decision that depends on values; use torch.where" if depends else f"{said[0]}, by torch {torch.__version__}"
+    )
+    return (
+        f"{definition.name}: cannot be compiled: got{where} {told}; write it otherwise, or choose train.engine: torch"
+    )

@@ -93,7 +93,7 @@ def multihead(parameters: Parameters, queries: Tensor, keys: Tensor, *, width: i
 
 FUNCTIONS: dict[str, AttentionFunction] = {
     "dot": AttentionFunction(
-        dot, queries_and_keys, "softmax(q·k_j)", "Luong et al. 2015", "shares", options={"width": 8}, has_kernel=True
+        dot, queries_and_keys, "softmax(q·k_j)", "Luong et al. 2015", "shares", options={"width": 8}
     ),
     "scaled_dot": AttentionFunction(
         scaled_dot,
@@ -102,7 +102,6 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "Vaswani et al. 2017",
         "shares",
         options={"width": 8},
-        has_kernel=True,
     ),
     "bilinear": AttentionFunction(
         bilinear,
@@ -112,7 +111,6 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "shares",
         options={"width": 8},
         initial={"W": linear_uniform},
-        has_kernel=True,
     ),
     "additive": AttentionFunction(
         additive,
@@ -122,7 +120,6 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "shares",
         options={"width": 8},
         initial={"W": linear_uniform, "U": linear_uniform, "v": linear_uniform},
-        has_kernel=True,
     ),
     "cosine": AttentionFunction(
         cosine,

@@ -47,7 +47,6 @@ class AttentionFunction:
         initial: how a parameter starts where it is not standard normal: from a generator and the shape, and by
             name `seq_len` = S, to the numbers.
         noisy: whether training gives `attend` noise (n, S), uniform in [0, 1); elsewhere `noise` is None.
-        has_kernel: whether kernels.py has a compiled twin of `attend`.
 
     """
 
@@ -59,12 +58,6 @@ class AttentionFunction:
     options: Options = field(default_factory=dict)
     initial: Mapping[str, Initial] = field(default_factory=dict)
     noisy: bool = False
-    has_kernel: bool = False
-
-    @property
-    def engine(self) -> Literal["compiled", "torch"]:
-        """The engine that `train.engine: auto` stands for."""
-        return "compiled" if self.has_kernel else "torch"
 
 
 @dataclass(frozen=True)

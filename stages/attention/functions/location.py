@@ -63,7 +63,6 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "Graves 2013; Kosiorek 2017",
         "in [0, 1]",
         initial={"centre": _among_positions, "sharpness": _wide},
-        has_kernel=True,
     ),
     "local": AttentionFunction(
         local,

@@ -141,11 +141,11 @@ def _along(found: list[Configuration], keys: list[str], grid: Mapping[str, list[
 
 
 def _meaning(params: Params) -> str:
-    """Return all that a training is made from, with the function's own options for null, and its engine for auto."""
+    """Return all that a training is made from, with the function's own options for null, and `compiled` for auto."""
     function = ATTENTION_FUNCTIONS[params.model.attention]
     values = {key: value_of(params, key) for key in known_keys(Params) if key.startswith(GRID_SECTIONS)}
     options = resolve_options(function, params.model.options, params.data.seq_len)
     values |= {f"model.{name}": value for name, value in options.items()}
     if values["train.engine"] == "auto":
-        values["train.engine"] = function.engine
+        values["train.engine"] = "compiled"
     return json.dumps(values)

@@ -108,8 +108,6 @@ def disagreements(params: Params) -> Iterator[str]:
     for option, allowed in option_problems(function, options, params.data.seq_len).items():
         got = options[option]
         yield f"model.{option}: got {show_value(got)}; allowed with {name}: {allowed}"
-    if params.train.engine == "compiled" and not function.has_kernel:
-        yield f"train.engine: got 'compiled'; allowed with {name}, which has no kernel: one of: auto, torch"
     data = params.data
     most = MOST_ROWS // (data.n_contexts * data.seq_len)
     if params.train.epochs > most:

@@ -45,7 +45,7 @@ def determining(params: Params, seed: int, seq_len: int) -> dict[str, Any]:
         "train.batch_size": train.batch_size,
         "train.learning_rate": train.learning_rate,
         "train.shuffle": train.shuffle,
-        "train.engine": choose_engine(train.engine, function),
+        "train.engine": choose_engine(train, Weights(function, params.data.n_contexts, seq_len, {}, {}, options)),
     }
 
 

@@ -51,12 +51,12 @@ def differences(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _defaults(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the defaults of a function: its own options and engine in the place of `null` and `auto`."""
+    """Return the defaults of a function: its own options in the place of `null`, and what `auto` stands for."""
     function = ATTENTION_FUNCTIONS.get(params["model.attention"])  # none: it was another copy's own
     if function is None:
         return dict(DEFAULTS)
     options = {f"model.{name}": value for name, value in function.options.items()}
-    return {**DEFAULTS, **options, "train.engine": function.engine}
+    return {**DEFAULTS, **options, "train.engine": "compiled"}
 
 
 def _show(value: Any) -> str:
