@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from attention.params.schema import TrainParams
-from attention.tasks.examples import Examples
+from attention.tasks.problem import Examples
 from attention.training.compiled_engine import CompiledEngine
 from attention.training.engines import Engine
 from attention.training.torch_engine import TorchEngine
@@ -56,8 +56,8 @@ def article_loop(examples: Examples, weights: Weights, fused: bool | None = None
         model.linear.bias.data = torch.from_numpy(weights.arrays["linear.bias"].copy())
         criterion = nn.MSELoss()
         optimizer = torch.optim.Adam(model.parameters(), fused=fused)
-        inputs, outputs = torch.from_numpy(examples.inputs), torch.from_numpy(examples.targets)
-        context = torch.from_numpy(examples.contexts)[:, None]
+        inputs, outputs = torch.from_numpy(examples.values), torch.from_numpy(examples.targets)
+        context = torch.from_numpy(examples.queries)[:, None]
         for _ in range(EPOCHS):
             losses = []
             for i in tqdm(range(len(outputs)), disable=None):
@@ -102,7 +102,7 @@ def jax_scan(examples: Examples, weights: Weights) -> Callable[[], Result] | Non
         return (p, m, v, t), error
 
     epoch = jax.jit(lambda state, data: jax.lax.scan(step, state, data))
-    data = tuple(jnp.asarray(column) for column in (examples.inputs, examples.contexts, examples.targets))
+    data = tuple(jnp.asarray(column) for column in (examples.values, examples.queries, examples.targets))
 
     def run() -> Result:
         arrays = weights.arrays

@@ -18,7 +18,8 @@ from attention.functions import ATTENTION_FUNCTIONS
 from attention.measures.recovery import recovery
 from attention.params import load_params
 from attention.params.schema import TrainParams
-from attention.tasks.examples import Examples, Truth, draw_examples, draw_truth
+from attention.tasks.entry import Positions
+from attention.tasks.problem import Examples, draw_examples
 from attention.training.engines import attention_of, choose_engine, start_engine
 from attention.weights import Weights, draw_weights
 from report import RESULTS, write_markdown
@@ -80,7 +81,7 @@ class Training(NamedTuple):
     """One member: its truth, its weights before and after, and the test error of every look on the way."""
 
     seed: int
-    truth: Truth
+    truth: Positions
     before: Weights
     after: Weights
     errors: tuple[float, ...]
@@ -112,13 +113,12 @@ def follow(
     """
     params = load_params()
     data = params.data
-    truths = [draw_truth(seed, data) for seed in seeds]
-    pairs = list(zip(seeds, truths, strict=True))
-    trains = [
-        next(draw_examples(seed, "train", data.n_train, truth, data.seq_len, data.n_train)) for seed, truth in pairs
-    ]
-    tests = [next(draw_examples(seed, "test", data.n_test, truth, data.seq_len, data.n_test)) for seed, truth in pairs]
-    before = [change(draw_weights(function, len(truth), data.seq_len, seed)) for seed, truth in pairs]
+    problems = [data.problem(seed) for seed in seeds]
+    pairs = list(zip(problems, seeds, strict=True))
+    trains = [next(draw_examples(*pair, "train", data.n_train, data.n_train)) for pair in pairs]
+    tests = [next(draw_examples(*pair, "test", data.n_test, data.n_test)) for pair in pairs]
+    truths = [np.array(problem.sizes["true_attention"]) for problem in problems]
+    before = [change(draw_weights(function, data.n_contexts, data.seq_len, seed)) for seed in seeds]
     members = start(before, params.train, seeds)
     looks = []
     for _ in range(times * params.train.epochs):
@@ -155,7 +155,7 @@ def start(weights: Sequence[Weights], params: TrainParams, seeds: Sequence[int])
 def error(now: Weights, test: Examples) -> float:
     """Return the mean squared error on the test examples."""
     slopes = attention_of(now) * now.arrays["linear.weight"]
-    outputs = (test.inputs * slopes[test.contexts]).sum(axis=1) + now.arrays["linear.bias"]
+    outputs = (test.values * slopes[test.queries]).sum(axis=1) + now.arrays["linear.bias"]
     return float(np.square(outputs - test.targets).mean())
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attention.params import load_params
-from attention.tasks.examples import ExampleTable, draw_examples, draw_truth, write_examples
+from attention.tasks.examples import ExampleTable, write_examples
+from attention.tasks.problem import draw_columns
 from attention.training.loop import train
 from attention.weights import draw_weights
 from report import write_report
@@ -55,14 +56,14 @@ def main() -> None:
 def time_an_example(folder: Path, n: int) -> dict[str, float]:
     """Return the nanoseconds that generate and train spend on an example, start-up excluded."""
     params = load_params(ROOT / "params.yaml")
-    truth, path = draw_truth(0, params.data), folder / "timed.parquet"
+    problem, path = params.data.problem(0), folder / "timed.parquet"
 
     def generate() -> None:
-        write_examples(path, draw_examples(0, "train", n, truth, params.data.seq_len), params.data.seq_len)
+        write_examples(path, draw_columns(problem, 0, "train", n), problem)
 
     def learn() -> None:
-        weights = draw_weights("embedding", len(truth), params.data.seq_len, 0)
-        for _ in train(weights, ExampleTable(path, truth), params.train, 0):
+        weights = draw_weights("embedding", params.data.n_contexts, params.data.seq_len, 0)
+        for _ in train(weights, ExampleTable(path, problem), params.train, 0):
             pass
 
     repeats = max(2, min(20, 2_000_000 // n))

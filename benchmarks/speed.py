@@ -8,7 +8,7 @@ import numpy as np
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params import load_params
-from attention.tasks.examples import draw_examples, draw_truth
+from attention.tasks.problem import draw_examples
 from attention.weights import draw_weights
 from contenders import (
     EPOCHS,
@@ -46,12 +46,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     params = load_params()
-    truth = draw_truth(0, params.data)
-    (examples,) = draw_examples(0, "train", params.data.n_train, truth, params.data.seq_len)
+    (examples,) = draw_examples(params.data.problem(0), 0, "train", params.data.n_train)
 
     runs: dict[str, tuple[Callable[[], Result], int]] = {}
     for name, (prepare, function, repeats) in CONTENDERS.items():
-        weights = draw_weights(function, len(truth), params.data.seq_len, 0)
+        weights = draw_weights(function, params.data.n_contexts, params.data.seq_len, 0)
         if run := prepare(examples, weights):
             runs[name] = run, repeats
         if prepare is compiled_engine:

@@ -40,7 +40,7 @@ SHOW = """
 import sys, time
 sys.path.insert(0, "stages")
 import study
-from attention.study.spread import group
+from attention.study.groups import group
 from attention.study.trainings import run_training, trainings_of
 configurations = study.load_study()[1]
 params, seeds = study.load_study()[0], study.load_study()[0].study.seeds
@@ -49,7 +49,7 @@ groups = group(configurations, 0, seeds, [run_training(training) for training in
 [each.spread for each in groups]  # the tables have needed it before
 started = time.perf_counter()
 with study.record_study(params) as run:
-    run.show(groups)
+    run.show(groups, [])
 assert not run.lost
 print(len(trainings), time.perf_counter() - started)
 """
@@ -114,7 +114,7 @@ def set_study(clone: Path, seeds: int, grid: dict[str, list[object]]) -> None:
     """Change the study of params.yaml."""
     yaml = YAML()
     tree = yaml.load(clone / "params.yaml")
-    tree["study"] = {"seeds": seeds, "grid": grid}
+    tree["study"] |= {"seeds": seeds, "grid": grid}
     yaml.dump(tree, clone / "params.yaml")
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import TrainParams
-from attention.tasks.examples import Examples
+from attention.tasks.problem import Examples
 from attention.weights import Weights
 from workbench.stage.streams import stream
 
@@ -42,7 +42,10 @@ class TorchTogether:
     def train(self, examples: Sequence[Examples]) -> None:
         """Take one step a batch, in order: every member with its own examples, equally many."""
         losses = torch.vmap(self._loss, in_dims=(0, 0, 0, 0, 0 if self._noise else None))
-        inputs, contexts, targets = (torch.from_numpy(np.stack(column)) for column in zip(*examples, strict=True))
+        inputs, contexts, targets = (
+            torch.from_numpy(np.stack(column))
+            for column in zip(*((own.values, own.queries, own.targets) for own in examples), strict=True)
+        )
         noise = None
         if self._noise:  # drawn at once: the same numbers as a row at a time
             drawn = np.stack([own.random(inputs.shape[1:], dtype=np.float32) for own in self._noise])

@@ -8,7 +8,7 @@ import numpy as np
 
 from attention.measures import baseline_mses, network_mse, recovery, shares
 from attention.params import load_params
-from attention.tasks.examples import ExampleTable, read_truth
+from attention.tasks.examples import open_examples, read_truth
 from attention.training import attention_of
 from attention.views.stages import show_evaluation
 from attention.views.tracked import TRACKED, experiment
@@ -25,13 +25,13 @@ def main() -> str:
     """Write data/evaluate/ from data/generate/ and data/train/model.safetensors; no parameter changes it."""
     params = load_params()
     truth = read_truth(DATA / "truth.csv")
-    train, test = ExampleTable(DATA / "train.parquet", truth), ExampleTable(DATA / "test.parquet", truth)
-    if train.seq_len != test.seq_len:
+    train, test = open_examples(DATA, "train"), open_examples(DATA, "test")
+    if train.problem != test.problem:
         raise DataError(
-            f"{train.path}: got {train.seq_len} positions; allowed: {test.seq_len}, as {test.path} has; "
-            "`dvc repro -f generate` writes both again"
+            f"{train.path}: got {train.problem.seq_len} positions; allowed: {test.problem.seq_len}, as {test.path} "
+            "has; `dvc repro -f generate` writes both again"
         )
-    weights = load_weights(MODEL, n_contexts=len(truth), seq_len=test.seq_len)
+    weights = load_weights(MODEL, n_contexts=len(truth), seq_len=test.problem.seq_len)
     attention = attention_of(weights)
 
     measures = recovery(attention, weights.output, truth)
@@ -42,7 +42,9 @@ def main() -> str:
         "baseline": {name: error for name, error in errors.items() if name != "network"},
     }
     table = {
-        **number_rows(("context", "position", "truth"), (np.arange(test.seq_len) == truth[:, None]).astype(int)),
+        **number_rows(
+            ("context", "position", "truth"), (np.arange(test.problem.seq_len) == truth[:, None]).astype(int)
+        ),
         "attention": attention.ravel(),
         "normalized": shares(attention).ravel(),
         "effective": shares(attention, weights.output).ravel(),

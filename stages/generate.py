@@ -3,23 +3,20 @@
 from workbench.stage.run import run_stage
 
 from attention.params import load_params
-from attention.tasks.examples import draw_examples, draw_truth, write_examples, write_truth
+from attention.tasks.examples import write_examples, write_truth
+from attention.tasks.problem import draw_columns
 
 
 def main() -> str:
     """Write data/generate/ from seed and data.*."""
     params = load_params()
     seed, data = params.seed, params.data
-    truth = draw_truth(seed, data)
-    write_truth("data/generate/truth.csv", truth)
-    write_examples(
-        "data/generate/train.parquet", draw_examples(seed, "train", data.n_train, truth, data.seq_len), data.seq_len
-    )
-    write_examples(
-        "data/generate/test.parquet", draw_examples(seed, "test", data.n_test, truth, data.seq_len), data.seq_len
-    )
+    problem = data.problem(seed)
+    write_truth("data/generate/truth.csv", problem, seed)
+    for split, n in (("train", data.n_train), ("test", data.n_test)):
+        write_examples(f"data/generate/{split}.parquet", draw_columns(problem, seed, split, n), problem)
     return (
-        f"generate: seed {seed} -> {data.n_train:,} training and {data.n_test:,} test sequences of {data.seq_len}, "
+        f"generate: seed {seed} -> {data.n_train:,} training and {data.n_test:,} test sequences of {problem.seq_len}, "
         f"{data.n_contexts} contexts -> data/generate/"
     )
 

@@ -1,21 +1,17 @@
-"""Train every configuration of the study's grid with every seed, and report the spread."""
+"""Train every configuration of the study's grid with every seed, compare them, and report the spread."""
 
 from workbench.stage.run import run_stage
 
 from pathlib import Path
 
 from attention.params import load_study
-from attention.pictures.figures import curves_figure, recovery_figure, save_figure
-from attention.study.spread import (
-    article_marks,
-    first_runs,
-    group,
-    history_columns,
-    recoveries,
-    result_columns,
-    summary_columns,
-    training_errors,
-)
+from attention.pictures.figures import save_figure
+from attention.study.best import compare
+from attention.study.curves import curves_figure
+from attention.study.figures import errors_figure, recovery_figure
+from attention.study.groups import group
+from attention.study.report import closing
+from attention.study.tables import best_columns, comparison_columns, history_columns, result_columns, summary_columns
 from attention.study.trainings import TRAININGS, trainings_of
 from attention.study.view import record_study
 from workbench.compute.checkpoint import Checkpoint
@@ -29,26 +25,28 @@ OUT = Path("data/study")
 def main() -> str:
     """Write data/study/ from seed, data.*, model.*, train.* and study.*; where it is computed changes nothing."""
     params, configurations = load_study()
-    seed, seeds = params.seed, params.study.seeds
-    trainings, checkpoint = trainings_of(configurations, seed, seeds), Checkpoint(TRAININGS, "study")
+    study = params.study
+    trainings, checkpoint = trainings_of(configurations, params.seed, study.seeds), Checkpoint(TRAININGS, "study")
     outcomes = dict(checkpoint.known(trainings))
     with record_study(params) as run:
         with count_trainings(len(trainings), len(outcomes)) as bar:
             for number, outcome in compute(TRAININGS, trainings, outcomes, params.compute, checkpoint):
                 outcomes[number] = outcome
                 bar.training()
-        groups = group(configurations, seed, seeds, [outcomes[number] for number in range(len(trainings))])
+        groups = group(configurations, params.seed, study.seeds, [outcomes[number] for number in range(len(trainings))])
+        best, comparisons = compare(groups, study)
 
         write_table(OUT / "results.csv", result_columns(groups))
         write_table(OUT / "histories.csv", history_columns(groups))
         write_table(OUT / "summary.csv", summary_columns(groups))
-        save_figure(
-            OUT / "curves.png", curves_figure(training_errors(groups), first_runs(groups), article_marks(groups))
-        )
-        save_figure(OUT / "recovery.png", recovery_figure(recoveries(groups)))
+        write_table(OUT / "best.csv", best_columns(best, study))
+        write_table(OUT / "comparison.csv", comparison_columns(comparisons, study))
+        save_figure(OUT / "errors.png", errors_figure(groups))
+        save_figure(OUT / "recovery.png", recovery_figure(groups))
+        save_figure(OUT / "curves.png", curves_figure(groups))
         checkpoint.remove()
-        run.show(groups)
-    return f"study: {len(groups)} configurations, {seeds} seeds each -> data/study/{run.where}"
+        run.show(groups, comparisons)
+    return f"{closing(groups, comparisons)} -> data/study/{run.where}"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attention.measures import ATTENTION_COLUMNS, HISTORY_COLUMNS, recovery
 from attention.params import load_params
-from attention.tasks.examples import ExampleTable, read_truth
+from attention.tasks.examples import open_examples, read_truth
 from attention.training import determining, train
 from attention.views.stages import show_training
 from attention.views.tracked import TRACKED, experiment
@@ -23,13 +23,13 @@ def main() -> str:
     """Write data/train/ from data/generate/, seed, model.* and train.*."""
     params = load_params()
     truth = read_truth(DATA / "truth.csv")
-    table = ExampleTable(DATA / "train.parquet", truth)
+    table = open_examples(DATA, "train")
     origin = {
-        "parameters": determining(params, params.seed, table.seq_len),
+        "parameters": determining(params, params.seed, table.problem.seq_len),
         "data": {name: md5(DATA / name) for name in ("train.parquet", "truth.csv")},
     }
     function, options = params.model.attention, params.model.options
-    initial = draw_weights(function, len(truth), table.seq_len, params.seed, origin, options)
+    initial = draw_weights(function, len(truth), table.problem.seq_len, params.seed, origin, options)
 
     steps_per_epoch = -(-len(table) // params.train.batch_size)
     rows, attention = [], []

@@ -21,7 +21,7 @@ from filelock import FileLock
 from ruamel.yaml import YAML
 
 from attention.project import project as laboratory
-from workbench.command.snapshot import locked_outputs
+from workbench.command.dvc_lock import locked_outputs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

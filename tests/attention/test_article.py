@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 from conftest import ROOT
 
 from attention.measures.recovery import recovery
 from attention.params import load_params
-from attention.tasks.examples import ExampleTable, draw_examples, draw_truth, write_examples
+from attention.tasks.examples import ExampleTable, write_examples
+from attention.tasks.problem import draw_columns
 from attention.training.loop import Epoch, train
 from attention.weights import draw_weights
 
@@ -17,10 +19,11 @@ BANDS = [(0.0407, 0.0820), (0.00049, 0.0139), (1.11e-5, 2.7e-4), (1.05e-5, 1.45e
 def trained(seed: int, folder: Path) -> tuple[list[Epoch], float]:
     """Return the epochs of the article's parameters with this seed, and the share of contexts whose argmax is right."""
     params = load_params(ROOT / "params.yaml")
-    truth, seq_len = draw_truth(seed, params.data), params.data.seq_len
-    write_examples(folder / "t.parquet", draw_examples(seed, "train", params.data.n_train, truth, seq_len), seq_len)
-    weights = draw_weights(params.model.attention, len(truth), seq_len, seed)
-    epochs = list(train(weights, ExampleTable(folder / "t.parquet", truth), params.train, seed))
+    problem = params.data.problem(seed)
+    write_examples(folder / "t.parquet", draw_columns(problem, seed, "train", params.data.n_train), problem)
+    truth = np.array(problem.sizes["true_attention"])
+    weights = draw_weights(params.model.attention, len(truth), problem.seq_len, seed)
+    epochs = list(train(weights, ExampleTable(folder / "t.parquet", problem), params.train, seed))
     return epochs, recovery(epochs[-1].attention, epochs[-1].weights.output, truth).means()["accuracy"]
 
 

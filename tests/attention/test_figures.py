@@ -4,7 +4,6 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,19 +14,15 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from attention.pictures.figures import (
-    CURVE_PANELS,
     EFFECTIVE,
     MAPPED_PANELS,
     RAW,
-    RECOVERY_ROWS,
     TRUTH,
     Floats,
     attention_figure,
-    curves_figure,
     epoch_figure,
     growth_figure,
     mse_figure,
-    recovery_figure,
     save_animation,
     save_figure,
 )
@@ -204,86 +199,9 @@ def test_a_large_problem_can_be_drawn(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
 
 
-def along(line: Any) -> tuple[list[float], list[float]]:
-    """Return where a line goes."""
-    return list(line.get_xdata()), list(line.get_ydata())
-
-
-def heights(band: Any) -> tuple[float, float]:
-    """Return how far down and up a band goes."""
-    (path,) = band.get_paths()
-    return path.vertices[:, 1].min(), path.vertices[:, 1].max()
-
-
-def test_a_study_s_curves_have_the_median_the_bands_and_the_article_s_marks() -> None:
-    mse = np.linspace(1, 3, 21)[:, None] * [10.0, 1.0, 0.1]  # 21 trainings of three epochs
-    one = {"ours": [12.0, 1.25, 0.3], "other": [9.0, 8.0]}  # the second one diverged early
-    figure = curves_figure({"ours": mse, "other": mse[:5]}, ("seed 7", one), {"ours": [15.0, 1.5, 0.2, 0.1]})
-    ours, other = figure.axes
-    assert [panel.get_title(loc="left") for panel in figure.axes] == ["ours", "other"]
-    median, run, marks = ours.lines
-    assert np.allclose(along(median)[1], [20, 2, 0.2])
-    assert along(run) == ([0, 1, 2], one["ours"])
-    assert along(marks) == ([0, 1, 2], [15, 1.5, 0.2])  # as far as it was trained
-    edges = [heights(band) for band in ours.collections]
-    assert np.allclose(edges, [(0.11, 29), (0.15, 25)])
-    assert along(other.lines[1]) == ([0, 1], one["other"])
-    assert len(other.lines) == 2
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == [
-        "90 % of the trainings",
-        "half of them",
-        "median",
-        "seed 7",
-        "the article",
-    ]
-
-
-def test_one_epoch_is_drawn_in_the_middle_with_bands_that_have_a_width() -> None:
-    name = "softmax, epochs 1, learning_rate 0.003, true_attention random"
-    figure = curves_figure({name: np.linspace(1, 3, 21)[:, None]}, ("seed 7", {name: [1.5]}), {})
-    (panel,) = figure.axes
-    figure.draw_without_rendering()
-    assert [tick for tick in panel.get_xticks() if -0.5 <= tick <= 0.5] == [0]
-    assert {x for band in panel.collections for x in np.asarray(band.get_paths()[0].vertices)[:, 0]} == {-0.2, 0.2}
-    lines = panel.get_title(loc="left").replace("\N{NO-BREAK SPACE}", " ").split("\n")
-    assert lines == ["softmax, epochs 1, learning_rate 0.003,", "true_attention random"]
+def test_the_error_of_a_single_epoch_stands_alone() -> None:
     (alone,) = mse_figure(np.array([0.25]), {"mean": 0.5}).axes
     assert [text.get_text() for text in alone.texts] == ["0.25"]
-
-
-def test_where_every_training_of_a_study_diverged_the_pictures_say_so() -> None:
-    curves = curves_figure({"wild": np.empty((0, 3)), "calm": np.ones((2, 3))}, ("seed 0", {"calm": [1.0] * 3}), {})
-    assert [[text.get_text() for text in panel.texts] for panel in curves.axes] == [["every training diverged"], []]
-    dots = recovery_figure({"wild": {}, "calm": {"effective": np.array([0.5, 0.4, 0.6, 0.45, 0.55])}})
-    assert [text.get_text() for text in dots.axes[0].texts] == ["every training diverged"]
-
-
-def test_a_study_s_recovery_has_a_dot_an_interval_and_the_quartiles_for_each_configuration() -> None:
-    numbers = {"normalized": np.array([0.5, 0.4, 0.6, 0.45, 0.55]), "effective": np.array([0.8, 0.7, 0.9, 0.75, 0.85])}
-    (panel,) = recovery_figure({"first": numbers, "second": numbers}).axes
-    assert [label.get_text() for label in panel.get_yticklabels()] == ["first", "second"]
-    drawn = [(to_hex(line.get_color()), along(line)[0]) for line in panel.lines]
-    assert drawn == 2 * [
-        (RAW, [0.4, 0.6]),
-        (RAW, [0.45, 0.55]),
-        (RAW, [0.5]),
-        (EFFECTIVE, [0.7, 0.9]),
-        (EFFECTIVE, [0.75, 0.85]),
-        (EFFECTIVE, [0.8]),
-    ]
-    assert panel.get_ylim()[0] > panel.get_ylim()[1]  # the first one on top
-
-
-def test_of_a_large_study_the_pictures_show_the_first_configurations_and_say_how_many_there_are() -> None:
-    names = [f"{number}" for number in range(99)]
-    ones = {name: np.ones((3, 2)) for name in names}
-    curves = curves_figure(ones, ("seed 0", {name: [1.0, 1.0] for name in names}), {})
-    assert [panel.get_title(loc="left") for panel in curves.axes] == names[:CURVE_PANELS]
-    assert curves.get_supxlabel() == f"epoch (the first {CURVE_PANELS} configurations of 99)"
-    (dots,) = recovery_figure({name: {"effective": np.full(5, 0.5)} for name in names}).axes
-    assert len(dots.get_yticklabels()) == RECOVERY_ROWS
-    assert dots.get_xlabel().endswith(f"(the first {RECOVERY_ROWS} configurations of 99)")
 
 
 def test_no_library_s_idea_of_compression_reaches_a_picture(tmp_path: Path) -> None:

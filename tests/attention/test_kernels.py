@@ -20,7 +20,8 @@ from attention.compiler.kernels import KERNELS
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.network import AttentionNetwork
 from attention.params.schema import TrainParams
-from attention.tasks.examples import Examples, ExampleTable, Truth, draw_examples, write_examples
+from attention.tasks.examples import ExampleTable, write_examples
+from attention.tasks.problem import Examples, draw_columns, draw_examples, lookup
 from attention.training.compiled_engine import CompiledEngine, compiled_attention
 from attention.training.engines import choose_engine
 from attention.training.loop import Epoch, train
@@ -37,13 +38,13 @@ def settings(**changes: object) -> TrainParams:
 
 def some_examples(n: int, n_contexts: int, seq_len: int) -> Examples:
     truth = np.arange(n_contexts) * 3 % seq_len
-    (examples,) = draw_examples(5, "train", n, truth, seq_len)
+    (examples,) = draw_examples(lookup(truth, seq_len), 5, "train", n)
     return examples
 
 
 def torch_gradient(weights: Weights, examples: Examples, dtype: torch.dtype) -> dict[str, NDArray[Any]]:
     network = AttentionNetwork.from_weights(weights).to(dtype)
-    outputs = network(torch.tensor(examples.inputs, dtype=dtype), torch.tensor(examples.contexts))
+    outputs = network(torch.tensor(examples.values, dtype=dtype), torch.tensor(examples.queries))
     loss = torch.nn.functional.mse_loss(outputs, torch.tensor(examples.targets, dtype=dtype))
     names, parameters = zip(*network.named_parameters(), strict=True)
     gradients = torch.autograd.grad(loss, parameters)
@@ -157,15 +158,17 @@ def test_exp_is_within_two_units_in_the_last_place() -> None:
 
 
 def history(table: ExampleTable, name: str, params: TrainParams) -> list[Epoch]:
-    return list(train(draw_weights(name, len(table.truth), table.seq_len, seed=1), table, params, seed=1))
+    return list(
+        train(draw_weights(name, table.problem.n_queries, table.problem.seq_len, seed=1), table, params, seed=1)
+    )
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> ExampleTable:
-    truth: Truth = np.array([2, 6, 3])
+    problem = lookup([2, 6, 3], 7)
     path = tmp_path_factory.mktemp("data") / "train.parquet"
-    write_examples(path, draw_examples(1, "train", 211, truth, 7), 7)
-    return ExampleTable(path, truth)
+    write_examples(path, draw_columns(problem, 1, "train", 211), problem)
+    return ExampleTable(path, problem)
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -194,8 +197,10 @@ def test_a_wrong_gradient_would_be_seen(table: ExampleTable) -> None:
 
 @pytest.mark.parametrize("rows", [7, 64, 211])
 def test_results_do_not_depend_on_row_groups(table: ExampleTable, tmp_path: Path, rows: int) -> None:
-    write_examples(tmp_path / "t.parquet", draw_examples(1, "train", 211, table.truth, 7, block_rows=rows), 7)
-    other = history(ExampleTable(tmp_path / "t.parquet", table.truth), "softmax", settings(batch_size=5, shuffle=True))
+    write_examples(tmp_path / "t.parquet", draw_columns(table.problem, 1, "train", 211, rows), table.problem)
+    other = history(
+        ExampleTable(tmp_path / "t.parquet", table.problem), "softmax", settings(batch_size=5, shuffle=True)
+    )
     same = history(table, "softmax", settings(batch_size=5, shuffle=True))
     assert other[0].mse == same[0].mse
     assert (other[0].attention == same[0].attention).all()
@@ -224,12 +229,13 @@ import numpy as np
 sys.path.insert(0, "stages")
 from attention.training.compiled_engine import CompiledEngine, compiled_attention
 from attention.compiler.compiled_loop import train_epochs
-from attention.tasks.examples import Examples
+from attention.tasks.problem import Examples
 from attention.params.schema import TrainParams
 from attention.weights import draw_weights
 weights = draw_weights(sys.argv[1], 3, 7, 0)
 params = TrainParams(epochs=1, batch_size=1, learning_rate=0.1, shuffle=False, engine="compiled")
-nothing = Examples(np.empty((0, 7), np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
+none = np.empty(0, np.int64)
+nothing = Examples(np.empty((0, 7), np.float32), none, np.arange(7), np.empty(0, np.float32), none, none)
 CompiledEngine(weights, params).train(nothing)
 print(sum(train_epochs.stats.cache_hits.values()), compiled_attention(weights)[0, 0])
 """

@@ -1,5 +1,6 @@
 """params.yaml: what is refused and in which words, and that YAML is read as DVC reads it."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ import pytest
 from conftest import ROOT
 from dvc.utils.serialize import parse_yaml  # type: ignore[import-untyped,unused-ignore]
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params import load_params, load_study
@@ -446,12 +448,12 @@ GRID = "study.grid: got {}; allowed: {{}}, or a mapping from keys like model.att
         ("{data.true_attention: [most]}", [f"study.grid: data.true_attention: got 'most'; allowed: {POSITION_LIST}"]),
         (
             f"{{train.epochs: {list(range(1, 1002))}, data.n_train: {list(range(1, 101))}}}",
-            ["study.grid: got 1,001,000 trainings; allowed: at most 1,000,000; take fewer values"],
+            ["study.grid: got 2,002,000 trainings; allowed: at most 1,000,000; take fewer values"],
         ),
         (
             "{train.epochs: [10000, 9999, 1]}",
             [
-                "study: got 30 trainings of 200,000 epochs in all; allowed: at most 199,999 epochs; "
+                "study: got 60 trainings of 400,000 epochs in all; allowed: at most 199,999 epochs; "
                 "take fewer values, seeds or epochs"
             ],
         ),
@@ -495,10 +497,40 @@ def test_a_grid_of_wrong_values_is_refused_a_line_a_problem(
     ],
 )  # fmt: skip
 def test_values_that_cannot_be_combined_are_refused_by_the_study_alone(load: Load, grid: str, lines: list[str]) -> None:
-    assert load(with_grid(grid)).study.seeds == 10
+    assert load(with_grid(grid)).study.seeds == 20
     with pytest.raises(ParamsError) as caught:
         load_study()
     assert str(caught.value).splitlines() == [f"params.yaml: {line}" for line in lines]
+
+
+BEST = "allowed: different keys of study.grid, which has: model.attention"
+
+
+@pytest.mark.parametrize(
+    ("study", "line"),
+    [
+        ("best: {over: [train.epochs], by: mse}", f"study.best: over: got ['train.epochs']; {BEST}"),
+        ("best: {over: [model.attention, model.attention], by: mse}",
+         f"study.best: over: got ['model.attention', 'model.attention']; {BEST}"),
+        ("seeds: 1, best: {over: [model.attention], by: mse}",
+         "study.seeds: got 1; allowed with study.best, half of them to choose with: at least 2"),
+        ("best: {over: [], by: mse}",
+         "study.best: got {'by': 'mse', 'over': []}; allowed: null, or {over: [a key of study.grid, …], by: mse}, "
+         "or by: effective"),
+        ("compare: pairs", "study.compare: got 'pairs'; allowed: one of: neighbours, all, none"),
+        ("compare: all, grid: {train.epochs: [" + ", ".join(map(str, range(1, 449))) + "]}",
+         "study.compare: got 'all', 100,128 pairs of configurations; allowed: at most 100,000; take fewer values, or "
+         "set it to none"),
+        ("seeds: 1, grid: {train.epochs: [" + ", ".join(map(str, range(1, 40))) + "], data.n_test: [" +
+         ", ".join(map(str, range(1, 70))) + "]}",
+         "study.compare: got 'neighbours', 142,623 pairs of configurations; allowed: at most 100,000; take fewer "
+         "values, or set it to none"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_or_chosen_is_refused(load: Load, study: str, line: str) -> None:
+    tree = YAML(typ="safe").load(with_grid("{model.attention: [softmax, dot]}"))
+    tree["study"] |= YAML(typ="safe").load(f"{{{study}}}")
+    assert refusal(load, json.dumps(tree)) == f"params.yaml: {line}"
 
 
 def test_of_many_problems_some_are_told(load: Load) -> None:

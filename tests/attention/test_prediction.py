@@ -10,7 +10,8 @@ import torch
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.measures.prediction import Floats, baseline_mses, least_squares, network_mse
 from attention.network import AttentionNetwork
-from attention.tasks.examples import BLOCK_ROWS, Examples, ExampleTable, draw_examples, write_examples
+from attention.tasks.examples import ExampleTable, write_examples
+from attention.tasks.problem import BLOCK_ROWS, Examples, draw_columns, draw_examples, lookup
 from attention.weights import Weights, draw_weights
 
 TRUTH = np.array([2, 6, 3])
@@ -18,8 +19,9 @@ TRUTH = np.array([2, 6, 3])
 
 def table(path: Path, seed: int, rows: int) -> tuple[ExampleTable, Examples]:
     """Return examples as a table and as arrays."""
-    write_examples(path, draw_examples(seed, "train", rows, TRUTH, 7), 7)
-    return ExampleTable(path, TRUTH), next(draw_examples(seed, "train", rows, TRUTH, 7))
+    problem = lookup(TRUTH, 7)
+    write_examples(path, draw_columns(problem, seed, "train", rows), problem)
+    return ExampleTable(path, problem), next(draw_examples(problem, seed, "train", rows))
 
 
 def moments(z: Floats, y: Floats) -> Floats:
@@ -28,10 +30,9 @@ def moments(z: Floats, y: Floats) -> Floats:
 
 
 def test_the_error_of_a_network_is_the_mean_square_by_hand(tmp_path: Path) -> None:
-    examples = Examples(
-        np.array([[0.5, 0.25], [0.25, 0.75]], np.float32), np.array([1, 0]), np.array([0.5, 0.75], np.float32)
-    )
-    write_examples(tmp_path / "t", [examples], 2)
+    problem = lookup([1, 0], 2)
+    columns = {"x": np.array([[0.5, 0.25], [0.25, 0.75]], np.float32), "context": np.array([1, 0])}
+    write_examples(tmp_path / "t", [problem.complete(columns)], problem)
     weights = Weights(
         "embedding",
         2,
@@ -41,7 +42,7 @@ def test_the_error_of_a_network_is_the_mean_square_by_hand(tmp_path: Path) -> No
     )
     attention = np.array([[1, 0.5], [3, 1]], np.float32)
     # row 0: 0.5·3·2 + 0.25·1·(-4) + 0.5 = 2.5, off by 2; row 1: 0.25·1·2 + 0.75·0.5·(-4) + 0.5 = -0.5, off by -1.25
-    assert network_mse(attention, weights, ExampleTable(tmp_path / "t", np.array([1, 0]))) == (4 + 1.5625) / 2
+    assert network_mse(attention, weights, ExampleTable(tmp_path / "t", problem)) == (4 + 1.5625) / 2
 
 
 @pytest.mark.parametrize("function", ATTENTION_FUNCTIONS)
@@ -49,7 +50,7 @@ def test_the_error_of_a_network_is_that_of_its_own_predictions(tmp_path: Path, f
     test, examples = table(tmp_path / "t", 0, 53)
     weights = draw_weights(function, 3, 7, 5)
     network = AttentionNetwork.from_weights(weights)
-    inputs, contexts, targets = (torch.from_numpy(column) for column in examples)
+    inputs, contexts, targets = map(torch.from_numpy, (examples.values, examples.queries, examples.targets))
     with torch.no_grad():
         attention = network.get_attention(torch.arange(3)).numpy()
         expected = float((network.double()(inputs.double(), contexts) - targets).square().mean())
@@ -60,7 +61,7 @@ def test_the_baselines_are_the_mean_and_ordinary_least_squares(tmp_path: Path) -
     train, fitted = table(tmp_path / "train", 0, 211)
     test, new = table(tmp_path / "test", 1, 53)
     y, new_y = fitted.targets.astype(float), new.targets.astype(float)
-    z, new_z = (np.column_stack([np.ones(len(e.targets)), e.inputs.astype(float)]) for e in (fitted, new))
+    z, new_z = (np.column_stack([np.ones(len(e.targets)), e.values.astype(float)]) for e in (fitted, new))
     beta = np.linalg.lstsq(z, y)[0]
     found = baseline_mses(train, test)
     assert list(found) == ["mean", "linear"]
@@ -70,9 +71,10 @@ def test_the_baselines_are_the_mean_and_ordinary_least_squares(tmp_path: Path) -
 
 def test_baselines_and_errors_sum_over_all_blocks(tmp_path: Path) -> None:
     rows = BLOCK_ROWS + 7
-    write_examples(tmp_path / "t", draw_examples(0, "train", rows, np.array([1, 0]), 2), 2)
-    big = ExampleTable(tmp_path / "t", np.array([1, 0]))
-    y = next(draw_examples(0, "train", rows, np.array([1, 0]), 2, block_rows=rows)).targets.astype(float)
+    problem = lookup([1, 0], 2)
+    write_examples(tmp_path / "t", draw_columns(problem, 0, "train", rows), problem)
+    big = ExampleTable(tmp_path / "t", problem)
+    y = next(draw_examples(problem, 0, "train", rows, rows)).targets.astype(float)
     zeros = {"linear.weight": np.zeros((1, 2), np.float32), "linear.bias": np.zeros(1, np.float32)}
     nothing = Weights("embedding", 2, 2, zeros, {})
     assert baseline_mses(big, big)["mean"] == pytest.approx(y.var(), rel=1e-12)

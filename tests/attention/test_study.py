@@ -13,9 +13,13 @@ from conftest import ROOT, Project, open_store, recorded_runs
 from mlflow.entities import Run
 
 from attention.params import load_study
-from attention.study.spread import ARTICLE_MSE, MEASURES, SPREAD, Group, group, spread, training_errors
+from attention.study.groups import ARTICLE_MSE, MEASURES, Group, group
+from attention.study.statistics import SPREAD, share_interval, spread
+from attention.study.tables import read_outcomes
 from attention.study.trainings import Outcome, Training, run_training, training_key, trainings_of
-from attention.tasks.examples import BLOCK_ROWS, DrawnTable, ExampleTable, draw_examples, write_examples
+from attention.study.view import FILES
+from attention.tasks.examples import DrawnTable, ExampleTable, write_examples
+from attention.tasks.problem import BLOCK_ROWS, draw_columns, lookup
 from workbench.command.snapshot import experiments
 
 GRID = {"model.attention": ["embedding", "softmax"]}  # conftest's small study
@@ -58,12 +62,13 @@ class TestMembersAreThePipelineSOwnTrainings:
         if rows == 13 and n > BLOCK_ROWS:
             pytest.skip("thousands of blocks")
         truth = np.array([2, 0, 1])
-        write_examples(tmp_path / "t.parquet", draw_examples(5, "test", n, truth, 3), 3)
-        file, drawn = ExampleTable(tmp_path / "t.parquet", truth), DrawnTable(5, "test", n, truth, 3)
-        assert (len(drawn), drawn.seq_len) == (len(file), file.seq_len)
+        problem = lookup(truth, 3)
+        write_examples(tmp_path / "t.parquet", draw_columns(problem, 5, "test", n), problem)
+        file, drawn = ExampleTable(tmp_path / "t.parquet", problem), DrawnTable(problem, 5, "test", n)
+        assert (len(drawn), drawn.problem) == (len(file), file.problem)
         for one, other in zip(file.blocks(rows), drawn.blocks(rows), strict=True):
-            assert np.array_equal(one.inputs, other.inputs)
-            assert np.array_equal(one.contexts, other.contexts)
+            assert np.array_equal(one.values, other.values)
+            assert np.array_equal(one.queries, other.queries)
             assert np.array_equal(one.targets, other.targets)
 
     def test_a_function_of_one_s_own_takes_part(self, project: Project) -> None:
@@ -102,34 +107,6 @@ class TestMembersAreThePipelineSOwnTrainings:
         assert len({plain, *keys}) == len(keys) + 1
 
 
-class TestSpread:
-    def test_median_quartiles_and_interval_of_nine_numbers(self) -> None:
-        """The median of nine draws is at most the k-th with probability P(Binomial(9, k/9) >= 5).
-
-        That is 0.03 for k = 2 and 0.14 for k = 3, so that 5 % of the medians end at the third; and so from above.
-        """
-        values = np.array([[9, 1, 8, 2, 7, 3, 6, 4, 5], [5.0] * 9]).T
-        median, q1, q3, low, high = spread(values, seed=3)
-        assert median.tolist() == [5, 5]
-        assert (q1.tolist(), q3.tolist()) == ([3, 5], [7, 5])
-        assert (low.tolist(), high.tolist()) == ([3, 5], [7, 5])
-
-    def test_it_depends_on_nothing_but_values_and_seed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        values = np.random.default_rng(1).random((40, 2))
-        before, other = spread(values, 3), spread(values, 4)
-        monkeypatch.setattr("attention.study.spread.AT_ONCE", 77)
-        assert np.array_equal(spread(values, 3), before)
-        assert not np.array_equal(other[3:], before[3:])
-        assert np.array_equal(other[:3], before[:3])
-
-    def test_an_interval_holds_the_true_median_about_as_often_as_it_says(self) -> None:
-        random = np.random.default_rng(2)
-        held = [
-            low <= 0 <= high for low, high in (spread(random.standard_normal((31, 1)), 0)[3:, 0] for _ in range(200))
-        ]
-        assert 0.83 <= np.mean(held) <= 0.97
-
-
 @pytest.fixture(scope="module")
 def groups() -> list[Group]:
     """The groups of the committed study, its article's experiment with 100 seeds."""
@@ -142,7 +119,7 @@ def groups() -> list[Group]:
 class TestTheArticle:
     def test_its_own_errors_lie_inside_the_90_percent_band_at_every_epoch(self, groups: list[Group]) -> None:
         for seeds in (100, load_study(ROOT / "params.yaml")[0].study.seeds):  # the committed picture has fewer
-            low, high = np.percentile(training_errors(groups)["embedding"][:seeds], [5, 95], axis=0)
+            low, high = np.percentile(groups[0].histories[:seeds, :, 0], [5, 95], axis=0)
             assert (low <= ARTICLE_MSE).all()
             assert (high >= ARTICLE_MSE).all()
 
@@ -155,7 +132,7 @@ class TestTheArticle:
 class TestTables:
     def test_rows_come_in_the_order_of_the_grid_then_of_the_seeds(self, finished_project: Project) -> None:
         rows = table(finished_project, "results.csv")
-        assert list(rows[0]) == ["model.attention", "seed", *MEASURES]
+        assert list(rows[0]) == ["model.attention", "seed", *MEASURES, "found"]
         assert [(row["model.attention"], row["seed"]) for row in rows] == [
             (name, str(seed)) for name in GRID["model.attention"] for seed in range(3)
         ]
@@ -168,10 +145,29 @@ class TestTables:
         for row in table(finished_project, "summary.csv"):
             ours = [r for r in table(finished_project, "results.csv") if r["model.attention"] == row["model.attention"]]
             values = np.array([[float(r[name]) for name in MEASURES] for r in ours])
-            wanted = dict(zip(MEASURES, spread(values, 0).T, strict=True))
+            wanted = dict(zip(MEASURES, spread(values).T, strict=True))
             assert (row["trainings"], row["diverged"]) == ("3", "0")
             for measure, numbers in wanted.items():
-                assert [float(row[f"{measure}.{name}"]) for name in SPREAD] == numbers.tolist()
+                assert [row[f"{measure}.{name}"] for name in SPREAD] == [*map(repr, numbers[:3].tolist()), "", ""]
+            found = sum(int(one["found"]) for one in ours)
+            ends = [float(row["found.low"]), float(row["found.high"])]
+            assert [float(row["found"]), *ends] == [found / 3, *share_interval(found, 3).tolist()]
+
+    def test_the_outcomes_are_read_back_from_the_tables(self, finished_project: Project) -> None:
+        params, configurations = load_study(finished_project.root / "params.yaml")
+        trainings = trainings_of(configurations, params.seed, params.study.seeds)
+        assert read_outcomes(finished_project.root / "data/study") == [run_training(one) for one in trainings]
+
+    def test_a_pair_of_functions_is_compared_seed_by_seed(self, finished_project: Project) -> None:
+        (row,) = table(finished_project, "comparison.csv")
+        errors = {
+            (one["model.attention"], one["seed"]): float(one["mse"]) for one in table(finished_project, "results.csv")
+        }
+        lower = sum(errors["embedding", seed] < errors["softmax", seed] for seed in "012")
+        assert [row["model.attention.first"], row["model.attention.second"]] == ["embedding", "softmax"]
+        assert [int(row[name]) for name in ("seeds", "lower", "higher", "ties")] == [3, lower, 3 - lower, 0]
+        assert f"embedding is below in {lower} of 3 seeds" in row["says"]
+        assert table(finished_project, "best.csv") == []  # nobody asked
 
     def test_the_order_of_the_grid_s_keys_changes_nothing(self, project: Project) -> None:
         """To DVC two such files are equal."""
@@ -198,10 +194,12 @@ class TestTables:
         gone = [row for row in table(project, "results.csv") if row["train.learning_rate"] == "10.0"]
         assert int(wild["diverged"]) == sum(row["mse"] == "" for row in gone)
 
-    def test_where_all_diverged_there_are_no_numbers(self) -> None:
+    def test_what_diverged_has_an_infinite_error_and_recovers_nothing(self) -> None:
         params, configurations = load_study(ROOT / "params.yaml")
-        (one,) = group(configurations[:1], params.seed, 2, [Outcome([], None), Outcome([[0.1, 0.2, 0.3, 0.4]], None)])
-        assert (one.results.shape, one.histories.shape, one.spread) == ((0, 4), (0, 4, 4), {})
+        lost = [Outcome([], None, False), Outcome([[0.1, 0.2, 0.3, 0.4]], None, False)]
+        (one,) = group(configurations[:1], params.seed, 2, lost)
+        assert (one.results.tolist(), one.histories.shape) == ([[np.inf, 0, 0, 0]] * 2, (0, 4, 4))
+        assert (one.diverged, one.found, one.spread["mse"][0], one.spread["effective"][0]) == (2, 0, np.inf, 0)
 
     def test_an_empty_grid_is_one_configuration(self, project: Project) -> None:
         project.set_params({"study.grid": {}})
@@ -235,12 +233,12 @@ class TestMlflow:
             name = row["model.attention"]
             assert child.data.params["model.attention"] == name
             assert child.data.params["train.learning_rate"] == "0.01"
-            wanted = {"diverged": 0.0}
+            wanted = {"trainings/diverged": 0.0, "trainings/found": float(row["found"])}
             for measure in MEASURES:
                 shown = "test/mse" if measure == "mse" else f"test/recovery.{measure}"
                 wanted |= {
                     shown + ("" if number == "median" else f".{number}"): float(row[f"{measure}.{number}"])
-                    for number in SPREAD
+                    for number in SPREAD[:3]  # of three trainings there is no interval
                 }
             curves = {key: value for key, value in child.data.metrics.items() if key.startswith("train/")}
             assert {key: child.data.metrics[key] for key in wanted} == wanted
@@ -262,12 +260,32 @@ class TestMlflow:
         }
         client = open_store(f"sqlite:///{finished_project.root}/mlflow.db")
         client.download_artifacts(parent.info.run_id, "", str(tmp_path))
-        for name in ("results.csv", "histories.csv", "summary.csv", "curves.png", "recovery.png"):
+        for name in FILES:
             assert (tmp_path / "study" / name).read_bytes() == (
                 finished_project.root / "data/study" / name
             ).read_bytes()
         shown = json.loads((tmp_path / "summary.json").read_text())
         assert [shown["columns"], len(shown["data"])] == [list(table(finished_project, "summary.csv")[0]), 2]
+
+        sentence = table(finished_project, "comparison.csv")[0]["says"]
+        assert sentence in parent.data.tags["mlflow.note.content"]
+        found = [float(row["found"]) for row in table(finished_project, "summary.csv")]
+        assert parent.data.metrics["trainings/found"] == pytest.approx(np.mean(found))
+
+    def test_what_differs_between_configurations_was_varied(self, project: Project) -> None:
+        """*Compare* opens with the first three parameters that differ, and options of a function are not among them."""
+        grid = {"model.attention": ["softmax", "scaled_dot"], "train.learning_rate": [0.01, 0.02]}
+        project.set_params({"study.grid": grid, "study.seeds": 1, "data.n_train": 5})
+        run_study(project)
+        client = open_store(f"sqlite:///{project.root}/mlflow.db")
+        *children, _ = recorded_runs(client, "attention-study")
+        params = [child.data.params for child in children]
+        assert len(params) == 4
+        assert {key for key in params[0] if len({one.get(key) for one in params}) > 1} == grid.keys()
+        assert params[0]["data.n_train"] == "5"
+        experiment = client.get_experiment_by_name("attention-study")
+        assert experiment
+        assert experiment.tags["mlflow.note.content"].startswith("Studies, made by the stage `study`")
 
     def test_a_long_curve_is_shown_in_points_that_fit_into_one_request(self, project: Project) -> None:
         project.set_params({"train.epochs": 600, "study.grid": {}, "study.seeds": 1, "data.n_train": 5})

@@ -11,7 +11,8 @@ from torch import nn
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.network import AttentionNetwork
 from attention.params.schema import TrainParams
-from attention.tasks.examples import BLOCK_ROWS, Examples, ExampleTable, draw_examples, write_examples
+from attention.tasks.examples import ExampleTable, write_examples
+from attention.tasks.problem import BLOCK_ROWS, Examples, draw_columns, draw_examples, lookup
 from attention.training.loop import Epoch, TrainingError, train
 from attention.weights import Weights, draw_weights
 from workbench.stage.streams import stream
@@ -27,9 +28,9 @@ def options(**changes: Any) -> TrainParams:
 
 def small(path: Path, rows: int = 41) -> tuple[ExampleTable, Examples]:
     """Return examples as a table and as arrays."""
-    examples = next(draw_examples(0, "train", rows, TRUTH, 7))
-    write_examples(path, [examples], 7)
-    return ExampleTable(path, TRUTH), examples
+    problem = lookup(TRUTH, 7)
+    write_examples(path, draw_columns(problem, 0, "train", rows), problem)
+    return ExampleTable(path, problem), next(draw_examples(problem, 0, "train", rows))
 
 
 class ArticleNetwork(nn.Module):
@@ -58,7 +59,7 @@ def article(
     model = ArticleNetwork(weights)
     criterion = nn.MSELoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=params.learning_rate)
-    inputs, contexts, outputs = (torch.from_numpy(column) for column in examples)
+    inputs, contexts, outputs = map(torch.from_numpy, (examples.values, examples.queries, examples.targets))
     records = []
     for order in orders:
         losses: list[float] = []
@@ -104,11 +105,12 @@ def test_no_batch_is_cut_where_the_table_is_read_in_blocks(tmp_path: Path) -> No
     truth, rows = np.array([1, 0]), 70_001
     assert rows > BLOCK_ROWS
     assert BLOCK_ROWS % 7001
-    examples = next(draw_examples(0, "train", rows, truth, 2, block_rows=rows))
-    write_examples(tmp_path / "t", draw_examples(0, "train", rows, truth, 2), 2)
+    problem = lookup(truth, 2)
+    examples = next(draw_examples(problem, 0, "train", rows, rows))
+    write_examples(tmp_path / "t", draw_columns(problem, 0, "train", rows), problem)
     params, weights = options(batch_size=7001, epochs=2), draw_weights("embedding", 2, 2, 11)
     steps: list[int] = []
-    found = list(train(weights, ExampleTable(tmp_path / "t", truth), params, 11, steps.append))
+    found = list(train(weights, ExampleTable(tmp_path / "t", problem), params, 11, steps.append))
     assert_same(found, article(weights, [list(range(rows))] * 2, examples, params))
     assert sum(steps) == 2 * 10
 

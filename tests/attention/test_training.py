@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from attention.params.schema import TrainParams
-from attention.tasks import examples as dataset
+from attention.tasks import problem
 from attention.tasks.examples import DrawnTable
+from attention.tasks.problem import lookup
 from attention.training import loop as training
 from attention.training.loop import Epoch, train
 from attention.weights import draw_weights
@@ -12,7 +13,7 @@ SEED, TRUTH, SEQ_LEN, ROWS = 5, np.array([2, 6, 3]), 7, 211
 
 
 def epochs_of(params: TrainParams, told: list[int] | None) -> list[Epoch]:
-    table = DrawnTable(SEED, "train", ROWS, TRUTH, SEQ_LEN)
+    table = DrawnTable(lookup(TRUTH, SEQ_LEN), SEED, "train", ROWS)
     initial = draw_weights("embedding", len(TRUTH), SEQ_LEN, SEED)
     return list(train(initial, table, params, SEED, told.append if told is not None else None))
 
@@ -47,7 +48,6 @@ def test_a_table_of_more_rows_than_a_block_holds_whole_batches_of_is_not_trained
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two partial sums of the error, added, are not always the bits of one sum."""
-    for module in (dataset, training):
-        monkeypatch.setattr(module, "BLOCK_ROWS", 100)
+    monkeypatch.setattr(problem, "BLOCK_ROWS", 100)
     params = TrainParams(epochs=3, batch_size=30, learning_rate=0.01, shuffle=False, engine="compiled")
     assert [epoch.mse for epoch in epochs_of(params, [])] == [epoch.mse for epoch in epochs_of(params, None)]

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from cpu_settings import STAGES, differences, run_pipelines, settings, small_configurations
 
-from workbench.command.snapshot import locked_outputs
+from workbench.command.dvc_lock import locked_outputs
 
 OLD, NEW = "all of it: an old CPU", "as it is"
 COMMITTED = "params.yaml as it is committed"

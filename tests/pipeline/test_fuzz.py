@@ -22,7 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attention.params import load_params
-from attention.tasks.examples import ExampleTable, draw_examples, read_truth, write_examples, write_truth
+from attention.tasks.examples import ExampleTable, read_truth, write_examples, write_truth
+from attention.tasks.problem import draw_columns, lookup
 from attention.weights import draw_weights, load_weights, save_weights
 from workbench.stage.errors import UserError
 from workbench.tables import read_grid, read_metrics, read_table
@@ -35,13 +36,13 @@ FUZZ = settings(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-TRUTH = np.array([2, 6, 3])
+PROBLEM = lookup([2, 6, 3], 7)
 
 Reader = Callable[[Path], object]
 
 
 def _all_blocks(path: Path) -> None:
-    table = ExampleTable(path, TRUTH)
+    table = ExampleTable(path, PROBLEM)
     rows = sum(len(block.targets) for block in table.blocks(50))
     assert rows == len(table)
 
@@ -66,8 +67,8 @@ def whole_files() -> dict[str, bytes]:
 
 def _whole_files(folder: Path) -> dict[str, bytes]:
     origin = {"parameters": {"seed": 1}, "data": {}}
-    write_truth(folder / "read_truth", TRUTH)
-    write_examples(folder / "ExampleTable", draw_examples(0, "train", 101, TRUTH, 7, block_rows=60), 7)
+    write_truth(folder / "read_truth", PROBLEM, 0)
+    write_examples(folder / "ExampleTable", draw_columns(PROBLEM, 0, "train", 101, 60), PROBLEM)
     save_weights(folder / "load_weights", draw_weights("embedding", 3, 7, 1, origin))
     (folder / "load_params").write_bytes((ROOT / "params.yaml").read_bytes())
     for name in ("read_table", "read_grid"):
@@ -244,8 +245,8 @@ def test_a_row_is_read_exactly_when_its_y_is_the_number_that_its_context_reads(
     tmp_path: Path, numbers: list[float], context: int, target: float
 ) -> None:
     path = tmp_path / "file"
-    write_examples(path, _rows(numbers, context, target), 7)
-    true = numbers[int(TRUTH[context])]
+    write_examples(path, _rows(numbers, context, target), PROBLEM)
+    true = numbers[[2, 6, 3][context]]
     try:
         _all_blocks(path)
         read = True
@@ -255,6 +256,8 @@ def test_a_row_is_read_exactly_when_its_y_is_the_number_that_its_context_reads(
 
 
 def _rows(numbers: list[float], context: int, target: float) -> Iterator[Any]:
-    from attention.tasks.examples import Examples
-
-    yield Examples(np.array([numbers], np.float32), np.array([context]), np.array([target], np.float32))
+    yield {
+        "x": np.array([numbers], np.float32),
+        "context": np.array([context]),
+        "y": np.array([target], np.float32),
+    }

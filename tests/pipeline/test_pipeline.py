@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 
 from attention.network import load_model
 from attention.params import load_params
-from attention.tasks.examples import ExampleTable, read_truth
+from attention.tasks.examples import open_examples
 from attention.weights import load_weights
 from workbench.stage.outputs import md5
 
@@ -193,10 +193,10 @@ class TestMlflowIsAViewOfTheFiles:
 class TestTheStagesAgree:
     def test_evaluates_error_is_that_of_the_network(self, finished_project: Project) -> None:
         data = finished_project.root / "data"
-        (test,) = ExampleTable(data / "generate/test.parquet", read_truth(data / "generate/truth.csv")).blocks()
+        (test,) = open_examples(data / "generate", "test").blocks()
         network = load_model(data / "train/model.safetensors").double()
         with torch.no_grad():
-            predicted = network(torch.tensor(test.inputs, dtype=torch.float64), torch.tensor(test.contexts))
+            predicted = network(torch.tensor(test.values, dtype=torch.float64), torch.tensor(test.queries))
         mse = float(np.mean((predicted.numpy() - test.targets) ** 2))
         assert json.loads((data / "evaluate/metrics.json").read_text())["mse"] == pytest.approx(mse, rel=1e-6)
 

@@ -19,7 +19,7 @@ from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import Params
 from attention.training.engines import choose_engine
 from build import PICTURES, TABLE, with_tables
-from workbench.command.snapshot import locked_outputs
+from workbench.command.dvc_lock import locked_outputs
 from workbench.stage.outputs import md5
 from workbench.stage.params import known_keys
 

@@ -282,6 +282,8 @@ def _params() -> Iterator[tuple[str, Harm]]:
             *({"train.epochs": [1, 1]}, {"train.epochs": 3}, {"train.epochs": [[1]]}, {"data.n_test": [{}, None]}),
             {"train.epochs": list(range(1, 1100)), "data.n_train": list(range(1, 1100))},
         ],
+        "study.compare": ["pairs", None, True],
+        "study.best": [[], {}, {"over": []}, {"over": [], "by": "mse"}, {"over": ["seed"], "by": "mse"}, "mse", 5],
         "compute.backend": ["threads", 5],
         "compute.workers": [0, 70_000, 1.5],
         "compute.address": ["", 5, "127.0.0.1:8786"],  # threads have none

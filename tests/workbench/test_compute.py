@@ -289,7 +289,7 @@ class TestChunks:
         chunks, seen = _Chunks(TRAININGS, left, workers), list[list[tuple[int, Training]]]()
         for chunk in chunks:
             seen.append(chunk)
-            chunks.learn(Report("", seconds * len(chunk), [(index, Outcome([], None)) for index, _ in chunk]))
+            chunks.learn(Report("", seconds * len(chunk), [(index, Outcome([], None, False)) for index, _ in chunk]))
         assert sorted(index for chunk in seen for index, _ in chunk) == sorted(left)
         return seen
 

@@ -20,8 +20,8 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "training measures",
         "network",
         "weights",
-        "tasks",
         "params",
+        "tasks",
         "functions compiler",
     ),
 }

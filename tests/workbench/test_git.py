@@ -12,7 +12,8 @@ import psutil
 import pytest
 from conftest import LABORATORY, ROOT, clean_environment
 
-from workbench.command.snapshot import State, lay_out, present_state, stale_stages
+from workbench.command.dvc_lock import stale_stages
+from workbench.command.snapshot import State, lay_out, present_state
 from workbench.stage.errors import ParamsError, RestoreError
 from workbench.tracking.git import committed, git, git_bytes, is_commit
 from workbench.tracking.patches import LARGEST, changes, code_patch

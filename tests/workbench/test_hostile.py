@@ -193,7 +193,7 @@ def test_a_name_means_an_id_first_then_its_beginning_and_never_several_runs(vict
     assert f"{own} at {commit}... of mallory" in str(refused.value)
     assert rf"{more} at {commit}... of mal\x1b[2Jlory\nfaster" in str(refused.value)
     delete(victim, own, *false, more)
-    with pytest.raises(RestoreError, match="neither a DVC experiment nor an MLflow run"):
+    with pytest.raises(RestoreError, match="neither a DVC experiment, a commit, nor an MLflow run"):
         find_state(LABORATORY, victim.root, own)
 
 

@@ -111,7 +111,7 @@ def checkpoint(code: str = "ours") -> Checkpoint[str, Outcome]:
     """Return the checkpoint of a study whose trainings are called by a letter."""
     work: Work[str, Outcome] = Work(
         piece="training",
-        compute=lambda _: Outcome([], None),
+        compute=lambda _: Outcome([], None, False),
         key=str,
         alike=len,
         code=lambda: code,
@@ -128,14 +128,17 @@ class TestTheCheckpoint:
 
     def test_what_was_cut_is_not_there_and_what_is_whole_is(self, tmp_path: Path) -> None:
         first = checkpoint()
-        first.append([("a", Outcome([[0.1, 0.2, 0.3, 1e-300]], 0.5)), ("b", Outcome([], None))])
+        first.append([("a", Outcome([[0.1, 0.2, 0.3, 1e-300]], 0.5, True)), ("b", Outcome([], None, False))])
         (file,) = tmp_path.rglob("*.jsonl")
         with file.open("a") as cut:
             cut.write('["c", [[0.1, 0.2')
-        assert checkpoint()._everything() == {"a": Outcome([[0.1, 0.2, 0.3, 1e-300]], 0.5), "b": Outcome([], None)}
+        assert checkpoint()._everything() == {
+            "a": Outcome([[0.1, 0.2, 0.3, 1e-300]], 0.5, True),
+            "b": Outcome([], None, False),
+        }
 
     def test_cut_anywhere_or_filled_with_anything_it_says_nothing_wrong(self, tmp_path: Path) -> None:
-        wanted = {name: Outcome([[0.1, 0.2, 0.3, 1e-300]] * 2, 0.25) for name in ("a", "b")}
+        wanted = {name: Outcome([[0.1, 0.2, 0.3, 1e-300]] * 2, 0.25, True) for name in ("a", "b")}
         checkpoint().append(wanted.items())
         (file,) = tmp_path.rglob("*.jsonl")
         whole = file.read_bytes()
@@ -150,18 +153,18 @@ class TestTheCheckpoint:
         assert checkpoint()._everything() == {}
 
     def test_another_code_knows_nothing_of_it(self) -> None:
-        checkpoint().append([("a", Outcome([], None))])
+        checkpoint().append([("a", Outcome([], None, False))])
         assert checkpoint()._everything()
         assert not checkpoint(code="other")._everything()
 
     def test_a_study_that_ends_leaves_another_one_that_runs_alone(self, tmp_path: Path) -> None:
         other, ours = checkpoint(), checkpoint()
-        other.append([("a", Outcome([], None))])
+        other.append([("a", Outcome([], None, False))])
         (folder,) = tmp_path.glob("study/*")
         dead = folder / "1-00000000-0000-0000-0000-000000000000_1_1-abcdef01.jsonl"  # of another boot
-        dead.write_text('["b", [], null]\n')
+        dead.write_text('["b", [], null, false]\n')
         assert ours._everything().keys() == {"a", "b"}
-        ours.append([("c", Outcome([], None))])
+        ours.append([("c", Outcome([], None, False))])
         (own,) = (path for path in folder.iterdir() if '"c"' in path.read_text())
         files = {*folder.iterdir()}
         renamed = folder / f"1-unknown-{other._mine}.jsonl"  # a study of which nobody knows
@@ -178,6 +181,6 @@ class TestTheCheckpoint:
         (tmp_path / "file").touch()
         monkeypatch.setattr("workbench.compute.checkpoint.cache_folder", lambda: tmp_path / "file")
         kept = checkpoint()
-        kept.append([("a", Outcome([], None))])
+        kept.append([("a", Outcome([], None, False))])
         assert list(kept.known(["a"])) == []
         kept.remove()

@@ -5,7 +5,7 @@ import pytest
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import TrainParams
-from attention.tasks.examples import draw_examples
+from attention.tasks.problem import draw_examples, lookup
 from attention.training.torch_engine import TorchEngine
 from attention.weights import draw_weights
 from together import TorchTogether
@@ -19,7 +19,7 @@ SEEDS = (3, 8)
 def test_a_member_trains_as_it_would_alone(function: str, batch_size: int, rows: int) -> None:
     params = TrainParams(epochs=1, batch_size=batch_size, learning_rate=0.001, shuffle=False, engine="torch")
     weights = [draw_weights(function, len(TRUTH), 8, seed) for seed in SEEDS]
-    examples = [next(draw_examples(seed, "train", 2 * rows, TRUTH, 8)) for seed in SEEDS]
+    examples = [next(draw_examples(lookup(TRUTH, 8), seed, "train", 2 * rows)) for seed in SEEDS]
     members = TorchTogether(weights, params, SEEDS)
     for half in (slice(rows), slice(rows, None)):
         members.train([own.take(half) for own in examples])

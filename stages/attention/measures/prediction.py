@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.tasks.examples import Examples, Table
+from attention.tasks.examples import Table
+from attention.tasks.problem import Examples
 from attention.weights import Weights
 
 Floats = NDArray[np.float64]
@@ -20,17 +21,17 @@ def network_mse(attention: NDArray[np.float32], weights: Weights, test: Table) -
     """Return the error of Σ_j x_j·a[c, j]·w_j + b for the attention a (n_contexts, seq_len)."""
     slopes = attention.astype(np.float64) * weights.output  # (n_contexts, seq_len)
     bias = float(weights.arrays["linear.bias"][0])
-    return _mse(test.blocks(), lambda block: _dot(block.inputs, slopes[block.contexts], bias))
+    return _mse(test.blocks(), lambda block: _dot(block.values, slopes[block.queries], bias))
 
 
 def baseline_mses(train: Table, test: Table) -> dict[str, float]:
     """Fit on `train` and return the error on `test` of the mean, and of a linear model that sees no context."""
-    moments = _second_moments(train.blocks(), train.seq_len)
+    moments = _second_moments(train.blocks(), train.problem.seq_len)
     mean = moments[0, -1] / moments[0, 0]
     intercept, *slopes = least_squares(moments)
     return {
         "mean": _mse(test.blocks(), lambda block: np.full(len(block.targets), mean)),
-        "linear": _mse(test.blocks(), lambda block: _dot(block.inputs, np.array(slopes), intercept)),
+        "linear": _mse(test.blocks(), lambda block: _dot(block.values, np.array(slopes), intercept)),
     }
 
 
@@ -54,8 +55,9 @@ def least_squares(moments: Floats) -> Floats:
 def _second_moments(blocks: Blocks, seq_len: int) -> Floats:
     """Sum the products of all pairs of the columns [1, x_0 …, y]: (seq_len + 2, seq_len + 2)."""
     moments = np.zeros((seq_len + 2, seq_len + 2))
-    for inputs, _, targets in blocks:
-        columns = np.column_stack([np.ones(len(targets)), inputs.astype(np.float64), targets.astype(np.float64)])
+    for block in blocks:
+        values, targets = block.values.astype(np.float64), block.targets.astype(np.float64)
+        columns = np.column_stack([np.ones(len(targets)), values, targets])
         for k in range(seq_len + 2):  # float32 products are exact in float64, and rows are added in order
             moments[k, k:] += (columns[:, k : k + 1] * columns[:, k:]).sum(axis=0)
     return np.triu(moments) + np.triu(moments, 1).T

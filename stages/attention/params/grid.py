@@ -18,6 +18,7 @@ from workbench.stage.params import describe, known_keys, value_of, values_type
 GRID_SECTIONS = ("data.", "model.", "train.")  # what a study may vary, besides the seed
 CLUSTERS = ("dask", "ray")
 MOST_TRAININGS = 1_000_000
+MOST_PAIRS = 100_000
 
 
 class Configuration(NamedTuple):
@@ -37,6 +38,7 @@ def study_problems(params: Params) -> Iterator[str]:
     if trainings > MOST_TRAININGS:
         yield f"study.grid: got {trainings:,} trainings; allowed: at most {MOST_TRAININGS:,}; take fewer values"
     elif not problems:
+        yield from _comparison_problems(params)
         epochs = grid.get("train.epochs", [params.train.epochs])
         if (rows := trainings // len(epochs) * sum(epochs)) > MOST_ROWS:
             yield (
@@ -47,6 +49,27 @@ def study_problems(params: Params) -> Iterator[str]:
         yield (
             f"compute.address: got {show_value(params.compute.address)}; allowed with {params.compute.backend}, "
             f"which uses this machine: null; or set compute.backend to one of: {', '.join(CLUSTERS)}"
+        )
+
+
+def _comparison_problems(params: Params) -> Iterator[str]:
+    """Yield a line for each problem of what is chosen, and of what is compared."""
+    grid, best = params.study.grid, params.study.best
+    over = best.over if best else []
+    if set(over) - set(grid) or len(set(over)) < len(over):
+        keys = ", ".join(grid) or "none"
+        yield f"study.best: over: got {show_value(over)}; allowed: different keys of study.grid, which has: {keys}"
+        return
+    if best and params.study.seeds < 2:
+        yield f"study.seeds: got {params.study.seeds}; allowed with study.best, half of them to choose with: at least 2"
+    sizes = [len(values) for key, values in grid.items() if key not in over]
+    configurations = math.prod(sizes)
+    a_key = configurations * sum(size - 1 for size in sizes) // 2
+    pairs = {"all": configurations * (configurations - 1) // 2, "neighbours": a_key, "none": 0}[params.study.compare]
+    if pairs > MOST_PAIRS:
+        yield (
+            f"study.compare: got {params.study.compare!r}, {pairs:,} pairs of configurations; "
+            f"allowed: at most {MOST_PAIRS:,}; take fewer values, or set it to none"
         )
 
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import OPTIONS, option_problems
+from attention.tasks.problem import Problem, make_problem
 from workbench.stage.errors import show_value
 from workbench.stage.params import ComputeParams, Section, TrackingParams, whole
 
@@ -38,6 +39,11 @@ class DataParams(Section):
                 f"each from 0 to {sizes['seq_len'] - 1} (data.seq_len - 1)"
             )
         return value
+
+    def problem(self, seed: int) -> Problem:
+        """Return the task with all its sizes; what is random of them comes from the seed."""
+        sizes = {"seq_len": self.seq_len, "n_contexts": self.n_contexts, "true_attention": self.true_attention}
+        return make_problem("lookup", sizes, seed=seed)
 
 
 def _option(name: str) -> Any:
@@ -79,6 +85,13 @@ class TrainParams(Section):
     engine: Annotated[Literal["auto", "compiled", "torch"], Field(description="one of: auto, compiled, torch")]
 
 
+class BestParams(Section):
+    """Over which keys of the grid the best value is chosen, and by which measure."""
+
+    over: Annotated[list[str], Field(min_length=1)]
+    by: Literal["mse", "effective"]
+
+
 class StudyParams(Section):
     """Which trainings are compared: every combination of the grid's values, each with so many seeds."""
 
@@ -86,6 +99,11 @@ class StudyParams(Section):
     grid: Annotated[
         dict[str, list[Any]],
         Field(description="{}, or a mapping from keys like model.attention to lists of different values"),
+    ]
+    compare: Annotated[Literal["neighbours", "all", "none"], Field(description="one of: neighbours, all, none")]
+    best: Annotated[
+        BestParams | None,
+        Field(description="null, or {over: [a key of study.grid, …], by: mse}, or by: effective"),
     ]
 
 

@@ -1,7 +1,6 @@
 """The pictures: matplotlib objects from arrays, and files that hold nothing but the picture."""
 
-import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ Floats = NDArray[np.float64]
 TRUTH, RAW, EFFECTIVE, GREY = "#222222", "#e69f00", "#0072b2", "#666666"
 TRUE, LEARNED, SEEN = "true attention", "learned |a|, normalized", "effective |a·w|, normalized"
 RUNS = 3  # zlib's Z_RLE
-CURVE_PANELS, RECOVERY_ROWS = 20, 60  # of a large study, as many as one picture can hold
 MAPPED_PANELS = 10  # with more contexts, bars would be hairlines: one map shows them all
 
 
@@ -80,7 +78,7 @@ def mse_figure(mse: Floats, baselines: Mapping[str, float]) -> Figure:
     panel.set_xlabel("epoch")
     panel.set_ylabel("mean squared error while training")
     panel.margins(x=0.14)
-    _count_epochs(panel, len(mse), 9)
+    count_epochs(panel, len(mse), 9)
     panel.grid(axis="y")
     panel.legend()
     return figure
@@ -103,7 +101,7 @@ def growth_figure(attention: Floats, truth: Floats) -> Figure:
         panel.plot(np.arange(epochs), attention[:, context, ~true], ".-", color=RAW, linewidth=1)
         panel.plot(np.arange(epochs), attention[:, context, true], "o-", color=EFFECTIVE, linewidth=2)
         panel.set_title(f"context {context}")
-        _count_epochs(panel, epochs)
+        count_epochs(panel, epochs)
     figure.supxlabel("epoch")
     figure.supylabel("learned attention a")
     title = "thick blue: the true position; thin orange: the others"
@@ -128,91 +126,11 @@ def epoch_figure(epoch: int, normalized: Floats, truth: Floats) -> Figure:
     return figure
 
 
-def curves_figure(
-    mse: Mapping[str, Floats], one: tuple[str, Mapping[str, Sequence[float]]], marks: Mapping[str, Sequence[float]]
-) -> Figure:
-    """Draw the training error of each configuration: one run before the median and the bands of half and of 90 %.
-
-    Args:
-        mse: by the configuration's name, (trainings, epochs).
-        one: what to call one run of each configuration, and its errors by the configuration's name.
-        marks: by a configuration's name, the errors that the article reports of it.
-
-    """
-    shown = list(mse)[:CURVE_PANELS]
-    columns = next((number for number in (5, 4, 3) if len(shown) % number == 0), min(5, len(shown)))  # whole rows
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(2.5 + 2.8 * columns, 1.4 + 2.6 * rows))
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
-    for panel in panels[len(shown) :]:
-        panel.remove()
-    handles: dict[str, Any] = {}
-    for name, panel in zip(shown, panels, strict=False):
-        parts = (part.replace(" ", "\N{NO-BREAK SPACE}") for part in name.split(", "))
-        panel.set_title(textwrap.fill(", ".join(parts), 40))
-        if not len(mse[name]):
-            panel.text(0.5, 0.5, "every training diverged", ha="center", va="center", transform=panel.transAxes)
-            continue
-        epochs = np.arange(mse[name].shape[1])
-        low, q1, median, q3, high = np.percentile(mse[name], [5, 25, 50, 75, 95], axis=0)
-        across = epochs if len(epochs) > 1 else np.array([-0.2, 0.2])  # else the bands would have no width
-        panel.fill_between(across, low, high, color=EFFECTIVE, alpha=0.2, linewidth=0, label="90 % of the trainings")
-        panel.fill_between(across, q1, q3, color=EFFECTIVE, alpha=0.4, linewidth=0, label="half of them")
-        panel.plot(epochs, median, "o-", color=EFFECTIVE, markersize=4, label="median")
-        own = one[1][name]
-        panel.plot(range(len(own)), own, "--" if len(own) > 1 else "_", color=TRUTH, linewidth=1.2, label=one[0])
-        if name in marks:
-            own = marks[name][: len(epochs)]
-            panel.plot(range(len(own)), own, "D", color=RAW, markeredgecolor="black", label="the article", zorder=3)
-        panel.set_yscale("log")
-        _count_epochs(panel, len(epochs))
-        panel.grid(axis="y")
-        handles |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=5)
-    figure.supxlabel(f"epoch{_of_all(shown, mse)}")
-    figure.supylabel("mean squared error while training")
-    return figure
-
-
-def recovery_figure(spread: Mapping[str, Mapping[str, Floats]]) -> Figure:
-    """Draw how well configurations recover the truth: the median, its 90 % interval, and the quartiles.
-
-    Args:
-        spread: by the configuration's name, `normalized` and `effective` as (median, lower and upper quartile, ends of
-            the median's interval); nothing where every training diverged.
-
-    """
-    shown = list(spread)[:RECOVERY_ROWS]
-    figure = Figure(figsize=(9, 1.6 + 0.34 * len(shown)))
-    panel = figure.subplots()
-    for row, name in enumerate(shown):
-        if not spread[name]:
-            panel.text(0.5, row, "every training diverged", ha="center", va="center")
-        for measure, numbers in spread[name].items():
-            median, q1, q3, low, high = numbers
-            shift, color, mark = {"normalized": (-0.14, RAW, "s"), "effective": (0.14, EFFECTIVE, "o")}[measure]
-            panel.plot([q1, q3], [row + shift] * 2, color=color, linewidth=1)
-            panel.plot([low, high], [row + shift] * 2, color=color, linewidth=7, alpha=0.4, solid_capstyle="butt")
-            panel.plot(median, row + shift, mark, color=color, markersize=3.5, label=measure)
-    panel.set_yticks(range(len(shown)), shown)
-    panel.set_ylim(len(shown) - 0.5, -0.5)
-    panel.set_xlim(-0.02, 1.02)
-    panel.set_xlabel(f"recovery: median, its 90 % interval (thick) and quartiles (thin){_of_all(shown, spread)}")
-    panel.grid(axis="x")
-    handles = {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
-    return figure
-
-
-def _count_epochs(panel: Any, epochs: int, most: int = 4) -> None:
+def count_epochs(panel: Any, epochs: int, most: int = 4) -> None:
     """Put ticks at whole epochs only; a single one stands in the middle."""
     if epochs == 1:
         panel.set_xlim(-0.5, 0.5)
     panel.xaxis.set_major_locator(MaxNLocator(most, integer=True, min_n_ticks=1))
-
-
-def _of_all(shown: Sequence[str], names: Collection[str]) -> str:
-    return "" if len(shown) == len(names) else f" (the first {len(shown)} configurations of {len(names)})"
 
 
 def save_figure(path: str | Path, figure: Figure) -> None:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention.measures.prediction import network_mse
-from attention.measures.recovery import recovery
+from attention.measures.recovery import found, recovery
 from attention.params.grid import Configuration
 from attention.params.schema import MOST_SEED, Params
-from attention.tasks.examples import DrawnTable, Truth, draw_truth
+from attention.tasks.entry import Positions
+from attention.tasks.examples import DrawnTable
 from attention.training.loop import TrainingError, determining, train
 from attention.weights import draw_weights
 from workbench.compute.work import Work
@@ -43,6 +44,7 @@ class Outcome(NamedTuple):
 
     history: list[list[float]]  # for each epoch what history.csv holds: mse, normalized, effective, accuracy
     mse: float | None  # on the test examples, as in metrics.json; None: the training diverged
+    found: bool  # whether it found the truth
 
 
 def trainings_of(configurations: Sequence[Configuration], seed: int, seeds: int) -> list[Training]:
@@ -58,9 +60,9 @@ def study_seeds(seed: int, seeds: int) -> list[int]:
 def run_training(training: Training) -> Outcome:
     """Draw the data, train and evaluate, with the numbers of the pipeline's own stages to the last bit."""
     params, seed = training
-    data, seq_len = params.data, params.data.seq_len
-    truth = draw_truth(seed, data)
-    examples = DrawnTable(seed, "train", data.n_train, truth, seq_len)
+    problem, seq_len = params.data.problem(seed), params.data.seq_len
+    truth = np.array(problem.sizes["true_attention"])
+    examples = DrawnTable(problem, seed, "train", params.data.n_train)
     initial = draw_weights(params.model.attention, len(truth), seq_len, seed, options=params.model.options)
     epochs: list[Measured] = []
     diverged = False
@@ -71,12 +73,14 @@ def run_training(training: Training) -> Outcome:
         diverged = True
     history = _history(epochs, truth) if epochs else []
     if diverged:
-        return Outcome(history, None)
-    mse = network_mse(epoch.attention, epoch.weights, DrawnTable(seed, "test", data.n_test, truth, seq_len))
-    return Outcome(history, mse if math.isfinite(mse) else None)
+        return Outcome(history, None, False)
+    mse = network_mse(epoch.attention, epoch.weights, DrawnTable(problem, seed, "test", params.data.n_test))
+    if not math.isfinite(mse):
+        return Outcome(history, None, False)
+    return Outcome(history, mse, found(recovery(epoch.attention, epoch.weights.output, truth)))
 
 
-def _history(epochs: list[Measured], truth: Truth) -> list[list[float]]:
+def _history(epochs: list[Measured], truth: Positions) -> list[list[float]]:
     """Measure all epochs at once, which costs as much as to measure one."""
     errors, attention, outputs = zip(*epochs, strict=True)
     measures = recovery(np.stack(attention), np.stack(outputs), truth)
@@ -108,10 +112,10 @@ def _to_json(outcome: Outcome) -> list[Any]:
 
 
 def _from_json(values: list[Any]) -> Outcome:
-    history, mse = values
+    history, mse, found_it = values
     if not all(math.isfinite(sum(row)) for row in history) or not (mse is None or math.isfinite(mse)):
         raise ValueError("numbers that no training leaves")
-    return Outcome(history, mse)
+    return Outcome(history, mse, bool(found_it))
 
 
 def _alike(training: Training) -> int:

@@ -1,13 +1,16 @@
-"""A study in MLflow: a parent run with its tables and pictures, and below it a run a configuration.
+"""A study in MLflow: a parent run with its sentences, tables and pictures, and below it a run a configuration.
 
 Studies have an experiment of their own, beside that of the trainings: their runs hold medians. In it MLflow compares
-configurations: parallel coordinates, and the median curves in one chart.
+configurations: parallel coordinates, and the median curves in one chart. Of the parameters a configuration shows those
+of the grid and those that all have in common: what *Compare* opens with, the first that differ, was varied.
 """
 
+import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,12 @@ from mlflow.entities import Metric, Param
 
 from attention.params import load_study
 from attention.params.schema import Params
-from attention.study.spread import MEASURES, SPREAD, Group, group, read_outcomes, summary_columns, value_text
+from attention.study.best import compare
+from attention.study.comparison import Comparison
+from attention.study.groups import MEASURES, Group, group, value_text
+from attention.study.report import description
+from attention.study.statistics import SPREAD
+from attention.study.tables import for_people, read_outcomes, summary_columns
 from attention.training.loop import determining
 from attention.views.stages import TEST_METRICS
 from attention.views.tracked import TRACKED
@@ -27,7 +35,19 @@ from workbench.tracking.run import ending
 from workbench.tracking.store import open_store
 
 OUT = Path("data/study")
-FILES = ("results.csv", "histories.csv", "summary.csv", "curves.png", "recovery.png")
+FILES = (
+    *("results.csv", "histories.csv", "summary.csv", "best.csv", "comparison.csv"),
+    *("errors.png", "recovery.png", "curves.png"),
+)
+ABOUT = """Studies, made by the stage `study`: many trainings of each configuration of a grid.
+
+- A run called `study`, or like its DVC experiment, says what was found and has tables and pictures; below it is a run a
+  configuration, with medians over the seeds.
+- `test/…` is the median on new data at the end, `.low` and `.high` its 90 % interval, `.q1` and `.q3` the quartiles of
+  the trainings; `trainings/found` is the share of those that found the truth; `train/…` the median after every epoch.
+- To compare configurations: open a study, select the runs below it and press *Compare*.
+"""
+STUDIES = replace(TRACKED, about=ABOUT)
 RESULTS = TRACKED.tag("study")  # a tag: the digest of results.csv
 CURVE_POINTS = REQUEST_METRICS // len(MEASURES) - 10  # of a long training, as many as go into one request
 
@@ -43,13 +63,17 @@ class StudyRun(Recorder):
         self.log_params({"study.seeds": params.study.seeds, "seed": params.seed, **grid})
 
     @soft
-    def show(self, groups: Sequence[Group]) -> None:
-        """Show the files, and each configuration in a run of its own."""
+    def show(self, groups: Sequence[Group], comparisons: Sequence[Comparison]) -> None:
+        """Show what was found, the files, and each configuration in a run of its own."""
         self._client.set_tag(self._id, RESULTS, md5(OUT / "results.csv"))
+        self._client.set_tag(self._id, "mlflow.note.content", description(self._id, groups, comparisons))
+        self._client.log_batch(self._id, metrics=_logged(_totals(groups)))
         self.log_files(OUT, *FILES)
-        self.log_table(summary_columns(groups), "summary.json")
+        self.log_table(for_people(summary_columns(groups)), "summary.json")
+        every = [_parameters(each) for each in groups]
+        shared = {key: value for key, value in every[0].items() if all(one.get(key) == value for one in every)}
         for each in groups:
-            self._show_configuration(each)
+            self._show_configuration(each, {**each.values, **shared})
 
     def finish(self) -> None:
         """Mark the run as finished."""
@@ -59,14 +83,13 @@ class StudyRun(Recorder):
         """Mark the run as killed or failed, and say by what."""
         self.mark_aborted("study", error)
 
-    def _show_configuration(self, each: Group) -> None:
+    def _show_configuration(self, each: Group, shown: Mapping[str, Any]) -> None:
         tags = {"mlflow.parentRunId": self._id, TRACKED.tag(PROCESS): this_process()}
         run = self._client.create_run(self._experiment_id, tags=tags, run_name=each.name)
-        params = {"trainings": len(each.seeds), **_parameters(each)}
-        now = int(time.time() * 1000)
+        params = {"trainings": len(each.seeds), **shown}
         self._client.log_batch(
             run.info.run_id,
-            metrics=[Metric(name, value, now, step) for name, step, value in _metrics(each)],
+            metrics=_logged(_metrics(each)),
             params=[Param(key, value_text(value)) for key, value in params.items()],
         )
         self._client.set_terminated(run.info.run_id, "FINISHED")
@@ -81,13 +104,13 @@ def publish_study() -> None:
         return
     groups = group(configurations, params.seed, params.study.seeds, read_outcomes(OUT))
     with record_study(params) as run:
-        run.show(groups)
+        run.show(groups, compare(groups, params.study)[1])
 
 
 @contextmanager
 def record_study(params: Params) -> Iterator[StudyRun]:
     """Record a study in a run of its own, which ends as the block does."""
-    run = StudyRun(TRACKED, params.tracking, _experiment(params))
+    run = StudyRun(STUDIES, params.tracking, _experiment(params))
     run.mark_dead_runs()
     with ending(run):
         run.start(params)
@@ -103,18 +126,33 @@ def _parameters(each: Group) -> dict[str, Any]:
     data = each.params.data
     of_training = determining(each.params, each.seeds[0], data.seq_len)
     del of_training["seed"]
-    return each.values | of_training | {f"data.{name}": getattr(data, name) for name in type(data).model_fields}
+    return of_training | {f"data.{name}": getattr(data, name) for name in type(data).model_fields}
+
+
+def _totals(groups: Sequence[Group]) -> Iterator[tuple[str, int, float]]:
+    """Yield name, step and value of what a whole study has."""
+    trainings = sum(len(each.seeds) for each in groups)
+    yield "trainings/diverged", 0, sum(each.diverged for each in groups)
+    yield "trainings/found", 0, sum(each.found for each in groups) / trainings
+    yield f"{TEST_METRICS[MEASURES[0]]}.lowest", 0, min(float(each.spread[MEASURES[0]][0]) for each in groups)
 
 
 def _metrics(each: Group) -> Iterator[tuple[str, int, float]]:
     """Yield name, step and value: the medians at the end with their spread, and the median curves."""
-    yield "diverged", 0, len(each.seeds) - len(each.results)
+    yield "trainings/diverged", 0, each.diverged
+    yield "trainings/found", 0, each.found / len(each.seeds)
     for measure, numbers in each.spread.items():
         for name, number in zip(SPREAD, numbers, strict=True):
             yield TEST_METRICS[measure] if name == "median" else f"{TEST_METRICS[measure]}.{name}", 0, float(number)
-    if not each.spread:
+    if not len(each.histories):
         return
     medians = np.median(each.histories, axis=0)  # (epochs, measures)
     for epoch in np.unique(np.linspace(0, len(medians) - 1, CURVE_POINTS).astype(int)).tolist():
         for measure, number in zip(MEASURES, medians[epoch], strict=True):
             yield f"train/{measure}", epoch, float(number)
+
+
+def _logged(values: Iterable[tuple[str, int, float]]) -> list[Metric]:
+    """Return what MLflow takes: finite numbers."""
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, step) for name, step, value in values if math.isfinite(value)]

@@ -1,147 +1,156 @@
-"""The toy problem: y is the one number of a sequence that the context points at; and its tables on disk.
-
-    inputs[i, j] ~ U[0, 1)    contexts[i] ~ U{0 … n_contexts-1}    targets[i] = inputs[i, truth[contexts[i]]]
+"""Examples of a task: drawn in memory, or in tables on disk, which are checked against the truth as they are read.
 
 Tables are drawn, written, read and checked a block of rows at a time: memory does not grow with the number of examples.
 """
 
 import csv
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from attention.params.schema import DataParams
+from attention.tasks.entry import Column, Columns, Positions, TaskError
+from attention.tasks.problem import (
+    MOST_NUMBERS,
+    Examples,
+    Problem,
+    draw_columns,
+    draw_examples,
+    lookup,
+    make_problem,
+)
 from workbench.stage.errors import DataError, show_name, show_value
-from workbench.stage.inputs import regular
+from workbench.stage.inputs import from_json, regular
 from workbench.stage.outputs import writing
-from workbench.stage.streams import stream
 
-BLOCK_ROWS = 65_536  # rows drawn, written and read at a time; results do not depend on it
-MOST_NUMBERS = BLOCK_ROWS * 1026  # of a row group, which is read at once: the largest that `write_examples` makes
 MOST_NUMBERS_A_BYTE = 8  # of a table, however compressed: random numbers need a byte each at least
-MOST_TRUTH = 100_000  # bytes
-
-Truth = NDArray[np.int64]  # (n_contexts,): the position that each context reads
-
-
-class Examples(NamedTuple):
-    """Some consecutive examples."""
-
-    inputs: NDArray[np.float32]  # (n, seq_len), in [0, 1)
-    contexts: NDArray[np.int64]  # (n,)
-    targets: NDArray[np.float32]  # (n,)
-
-    def take(self, rows: slice | NDArray[np.int64]) -> "Examples":
-        """Return some of the examples."""
-        return Examples(self.inputs[rows], self.contexts[rows], self.targets[rows])
+MOST_TRUTH = 100_000  # bytes, of lookup's; of other tasks the cases have all columns
+MOST_CASES = 20_000_000
+CASES = 64  # of a task whose attention is another one for each example: those by which training is watched
+METADATA = b"task"  # in the schema of a table: of which task it is; lookup's has none
 
 
 class Table(Protocol):
     """Examples in their order, wherever they come from."""
 
+    @property
+    def problem(self) -> Problem:
+        """The task that they are of, and its sizes."""
+
     def __len__(self) -> int:
         """Return the number of examples."""
 
-    @property
-    def seq_len(self) -> int:
-        """The number of positions."""
-
-    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Examples]:
+    def blocks(self, rows: int | None = None) -> Iterator[Examples]:
         """Yield all examples in order, exactly `rows` at a time (the last block may be smaller)."""
-
-
-def draw_truth(seed: int, data: DataParams) -> Truth:
-    """Return the position that each context reads: as listed, or drawn with replacement from the seed."""
-    if isinstance(data.true_attention, list):
-        return np.array(data.true_attention, dtype=np.int64)
-    return stream(seed, "truth").integers(0, data.seq_len, data.n_contexts)
-
-
-def draw_examples(
-    seed: int, split: Literal["train", "test"], n: int, truth: Truth, seq_len: int, block_rows: int = BLOCK_ROWS
-) -> Iterator[Examples]:
-    """Yield the `n` examples of a split, `block_rows` at a time; the numbers do not depend on the block's size."""
-    input_stream, context_stream = (
-        (stream(seed, "train inputs"), stream(seed, "train contexts"))
-        if split == "train"
-        else (stream(seed, "test inputs"), stream(seed, "test contexts"))
-    )
-    for start in range(0, n, block_rows):
-        rows = min(block_rows, n - start)
-        inputs = input_stream.random((rows, seq_len), dtype=np.float32)
-        contexts = context_stream.integers(0, len(truth), rows)
-        yield Examples(inputs, contexts, inputs[np.arange(rows), truth[contexts]])
 
 
 @dataclass(frozen=True)
 class DrawnTable:
     """The table that `write_examples` would write of a split, without a file: the same examples in the same blocks."""
 
+    problem: Problem
     seed: int
-    split: Literal["train", "test"]
+    split: str
     n: int
-    truth: Truth
-    seq_len: int
 
     def __len__(self) -> int:
         """Return the number of examples."""
         return self.n
 
-    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Examples]:
+    def blocks(self, rows: int | None = None) -> Iterator[Examples]:
         """Yield all examples in order, exactly `rows` at a time (the last block may be smaller)."""
-        if self.n > BLOCK_ROWS:  # drawn again each time: memory does not grow with the number of examples
-            yield from draw_examples(self.seed, self.split, self.n, self.truth, self.seq_len, rows)
+        rows = rows or self.problem.block_rows
+        if self.n > self.problem.block_rows:  # drawn again each time: memory does not grow with their number
+            yield from draw_examples(self.problem, self.seed, self.split, self.n, rows)
             return
         for first in range(0, self.n, rows):
             yield self._whole.take(slice(first, first + rows))
 
     @cached_property
     def _whole(self) -> Examples:
-        (block,) = draw_examples(self.seed, self.split, self.n, self.truth, self.seq_len)
+        (block,) = draw_examples(self.problem, self.seed, self.split, self.n)
         return block
 
 
-def write_examples(path: str | Path, blocks: Iterable[Examples], seq_len: int) -> None:
-    """Write a Parquet table: columns x_0 … x_{seq_len-1} float32, context int64, y float32; a row group a block.
+def write_examples(path: str | Path, blocks: Iterable[Columns], problem: Problem) -> None:
+    """Write a Parquet table: the columns of the task, those of positions as x_0, x_1 …; a row group a block.
 
     Uniform numbers do not compress, and a codec's bytes depend on its version: the columns are stored plain.
     """
-    schema = _schema(seq_len)
+    schema = _schema(problem)
     with (
         writing(path) as beside,
         pq.ParquetWriter(beside, schema, compression="none", use_dictionary=False, write_statistics=False) as writer,
     ):
-        for inputs, contexts, targets in blocks:
-            columns = [pa.array(column) for column in (*inputs.T.copy(), contexts, targets)]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+        for block in blocks:
+            arrays = [pa.array(one) for column in problem.columns for one in _each(column, block[column.name])]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-def write_truth(path: str | Path, truth: Truth) -> None:
-    """Write the table context,position."""
+def write_truth(path: str | Path, problem: Problem, seed: int) -> None:
+    """Write the truth of each case: of lookup context,position; of other tasks some examples of their own."""
+    header, rows = ["context", "position"], list(enumerate(problem.sizes.get("true_attention", [])))
+    if problem.task != "lookup":
+        (cases,) = draw_columns(problem, seed, "cases", CASES)
+        header = ["case", *_names(problem)]
+        columns = [one.tolist() for column in problem.columns for one in _each(column, cases[column.name].astype(str))]
+        rows = list(zip(range(CASES), *columns, strict=True))
     with writing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["context", "position"])
-        table.writerows(enumerate(truth.tolist()))
+        table.writerow(header)
+        table.writerows(rows)
 
 
-def read_truth(path: str | Path) -> Truth:
-    """Read the position of each context; the contexts are 0, 1, 2 … in order."""
+def read_cases(path: str | Path, problem: Problem) -> Examples:
+    """Return the cases by which attention is told: of lookup every context once, else those of the file.
+
+    Raises:
+        DataError: the file is missing, or its cases are no examples of the task.
+
+    """
+    if problem.task == "lookup":
+        contexts = np.arange(problem.sizes["n_contexts"])
+        nothing = np.zeros((len(contexts), problem.seq_len), np.float32)
+        return problem.examples({"x": nothing, "context": contexts, "y": nothing[:, 0]})
+    header, rows = _read_csv(path, MOST_CASES)
+    wanted = ["case", *_names(problem)]
+    if header != wanted:
+        got, instead = next((a, b) for a, b in zip_longest(header, wanted) if a != b)
+        raise DataError(
+            f"{path}: got {f'column {show_name(got)}' if got else 'no column'} in the place of {instead or 'nothing'}; "
+            f"allowed: case, {_describe_columns(problem)}; {_AGAIN}"
+        )
+    columns, place = dict[str, Any](), 1
     try:
-        with regular(path, MOST_TRUTH).open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
+        for column in problem.columns:
+            width = problem.seq_len if column.by_position else 1
+            kind = np.float32 if column.below is None else np.int64
+            numbers = [[kind(text) for text in row[place : place + width]] for row in rows]
+            columns[column.name] = np.array(numbers, kind).reshape((-1, width) if column.by_position else -1)
+            place += width
+        in_order = [int(row[0]) for row in rows] == list(range(CASES))
+    except (ValueError, OverflowError) as error:
+        raise _no_table(path) from error
+    if not in_order:
+        raise DataError(f"{path}: got {len(rows)} rows; allowed: {CASES} cases, 0, 1, 2 … in order; {_AGAIN}")
+    _check(path, problem, columns, 0)
+    return problem.examples(columns)
+
+
+def read_truth(path: str | Path) -> Positions:
+    """Read the position that each context of lookup reads; the contexts are 0, 1, 2 … in order."""
+    header, rows = _read_csv(path, MOST_TRUTH)
+    try:
         contexts, positions = zip(*((int(context), int(position)) for context, position in rows), strict=True)
-    except OSError as error:
-        raise _missing(path, error) from error
-    except (ValueError, csv.Error) as error:
-        raise DataError(f"{path}: not a table of whole numbers context,position; {_AGAIN}") from error
+    except ValueError as error:
+        raise _no_table(path) from error
     if (
         header != ["context", "position"]
         or contexts != tuple(range(len(contexts)))
@@ -155,13 +164,53 @@ def read_truth(path: str | Path) -> Truth:
     return np.array(positions, dtype=np.int64)
 
 
+def _read_csv(path: str | Path, most: int) -> tuple[list[str], list[list[str]]]:
+    try:
+        with regular(path, most).open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+    except OSError as error:
+        raise _missing(path, error) from error
+    except (ValueError, csv.Error) as error:
+        raise _no_table(path) from error
+    if not rows or any(len(row) != len(header) for row in rows):
+        raise _no_table(path)
+    return header, rows
+
+
+def open_examples(folder: Path, split: str) -> "ExampleTable":
+    """Open the table of a split, whose task the file itself says; that of lookup goes with the truth beside it.
+
+    Raises:
+        DataError: the file is missing, or no table of a task of this project.
+
+    """
+    path = folder / f"{split}.parquet"
+    schema = _open(path).schema_arrow
+    said = (schema.metadata or {}).get(METADATA)
+    if said is None:
+        truth = read_truth(folder / "truth.csv").tolist()
+        seq_len = max(1, sum(name.startswith("x_") for name in schema.names))
+        table = ExampleTable(path, lookup(truth, seq_len))
+        if max(truth) >= seq_len:
+            raise DataError(f"{path}: got {seq_len} positions, but the truth reads position {max(truth)}; {_AGAIN}")
+        return table
+    try:
+        about = from_json(said.decode())
+        problem = make_problem(about["task"], about["sizes"], about["keys"])
+        if json.loads(_about(problem)) != about or problem.task == "lookup":
+            raise ValueError("something left out")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, TaskError) as error:
+        raise DataError(f"{path}: its metadata name no task of this project; {_AGAIN}") from error
+    return ExampleTable(path, problem)
+
+
 @dataclass(frozen=True)
 class ExampleTable:
     """A Parquet table of examples, checked against the truth as it is read.
 
     Args:
         path: the table.
-        truth: (n_contexts,) what the examples must agree with.
+        problem: what the examples must be of.
 
     Raises:
         DataError: on opening, when the file is no such table; while reading, at the first bad row.
@@ -169,24 +218,18 @@ class ExampleTable:
     """
 
     path: Path
-    truth: Truth
+    problem: Problem
 
     def __post_init__(self) -> None:
-        file = self._file()
-        found = file.schema_arrow
-        columns = [name for name in found.names if name.startswith("x_")]
-        wanted = _schema(max(1, len(columns)))
+        file = _open(self.path)
+        found, wanted = file.schema_arrow, _schema(self.problem)
         if not found.equals(wanted):
             pairs = zip_longest(map(_describe, found), map(_describe, wanted))
             got, instead = next((a, b) for a, b in pairs if a != b)
             raise DataError(
                 f"{self.path}: got {f'column {show_name(got)}' if got else 'no column'} in the place of "
                 f"{instead.partition(' ')[0] if instead else 'nothing'}; "
-                f"allowed: x_0, x_1 … float32, context int64, y float32, in this order and nothing else; {_AGAIN}"
-            )
-        if len(self.truth) and self.truth.max() >= len(columns):
-            raise DataError(
-                f"{self.path}: got {len(columns)} positions, but the truth reads position {self.truth.max()}; {_AGAIN}"
+                f"allowed: {_describe_columns(self.problem)}; {_AGAIN}"
             )
         if not file.metadata.num_rows:
             raise DataError(f"{self.path}: got no rows; allowed: at least one; {_AGAIN}")
@@ -207,28 +250,24 @@ class ExampleTable:
 
     def __len__(self) -> int:
         """Return the number of examples."""
-        return int(self._file().metadata.num_rows)
+        return int(_open(self.path).metadata.num_rows)
 
-    @property
-    def seq_len(self) -> int:
-        """The number of positions."""
-        return len(self._file().schema_arrow) - 2
-
-    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Examples]:
+    def blocks(self, rows: int | None = None) -> Iterator[Examples]:
         """Yield all examples in order, exactly `rows` at a time (the last block may be smaller)."""
-        held: list[Examples] = []
-        wanted = rows
+        held = list[Columns]()
+        have, rows = 0, rows or self.problem.block_rows
         for part in self._row_groups():
-            while len(part.targets) >= wanted:
-                yield _join([*held, part.take(slice(wanted))])
-                held, part, wanted = [], part.take(slice(wanted, None)), rows
             held.append(part)
-            wanted -= len(part.targets)
-        if wanted < rows:
-            yield _join(held)
+            have += len(part["y"])
+            while have >= rows:
+                block = _join(held)
+                yield self.problem.examples({name: column[:rows] for name, column in block.items()})
+                held, have = [{name: column[rows:] for name, column in block.items()}], have - rows
+        if have:
+            yield self.problem.examples(_join(held))
 
-    def _row_groups(self) -> Iterator[Examples]:
-        file = self._file()
+    def _row_groups(self) -> Iterator[Columns]:
+        file = _open(self.path)
         first_row = 0
         for group in range(file.num_row_groups):  # pyarrow's own iterator over batches would keep them all in memory
             try:
@@ -237,49 +276,58 @@ class ExampleTable:
                 raise _damaged(self.path) from error
             if {len(column) for column in columns} != {file.metadata.row_group(group).num_rows}:
                 raise _damaged(self.path)
-            *inputs, contexts, targets = (column.to_numpy() for column in columns)
-            part = Examples(np.stack(inputs, axis=1), contexts, targets)
-            self._check(part, first_row)
+            numbers = iter([column.to_numpy() for column in columns])
+            part = {
+                name: np.stack([next(numbers) for _ in range(self.problem.seq_len)], axis=1) if wide else next(numbers)
+                for name, _, wide in self.problem.columns
+            }
+            _check(self.path, self.problem, part, first_row)
             yield part
-            first_row += len(targets)
+            first_row += len(part["y"])
 
-    def _file(self) -> Any:
-        try:
-            return pq.ParquetFile(regular(self.path))
-        except OSError as error:
-            raise (_missing(self.path, error) if error.errno else _damaged(self.path)) from error
-        except (pa.ArrowException, UnicodeDecodeError) as error:  # names of columns are read here too
-            raise _damaged(self.path) from error
 
-    def _check(self, block: Examples, first_row: int) -> None:
-        inside = (block.inputs >= 0) & (block.inputs < 1)  # false for NaN too
-        known = (block.contexts >= 0) & (block.contexts < len(self.truth))
-        if not inside.all():
-            row, column = np.argwhere(~inside)[0]
-            raise DataError(
-                f"{self.path}: row {first_row + row}: x_{column} is {block.inputs[row, column]}; "
-                f"allowed: 0 up to, not including, 1; {_AGAIN}"
-            )
-        if block.contexts.dtype != np.int64 or not known.all():
-            row = int(np.argmin(known))
-            raise DataError(
-                f"{self.path}: row {first_row + row}: context is {block.contexts[row]}; "
-                f"allowed: 0 to {len(self.truth) - 1}; {_AGAIN}"
-            )
-        true = block.inputs[np.arange(len(known)), self.truth[block.contexts]]
-        if not np.array_equal(true, block.targets):
-            row = int(np.argmax(true != block.targets))
-            raise DataError(
-                f"{self.path}: row {first_row + row}: y is {block.targets[row]}, but context {block.contexts[row]} "
-                f"reads x_{self.truth[block.contexts[row]]} = {true[row]}; {_AGAIN}"
-            )
+def _check(path: str | Path, problem: Problem, columns: Columns, first_row: int) -> None:
+    """Refuse numbers out of range, and examples that are not as the task makes them."""
+    for column in problem.columns:
+        numbers = columns[column.name]
+        inside = (numbers >= 0) & (numbers < (column.below or 1))  # false for NaN too
+        if inside.all() or column.name == "y":
+            continue
+        place = tuple(np.argwhere(~inside)[0])
+        allowed = f"0 to {column.below - 1}" if column.below else "0 up to, not including, 1"
+        name = f"{column.name}_{place[1]}" if column.by_position else column.name
+        raise DataError(f"{path}: row {first_row + place[0]}: {name} is {numbers[place]}; allowed: {allowed}; {_AGAIN}")
+    truth, values = problem.entry.truth(columns, problem.sizes), columns[problem.entry.values]
+    if (truth < 0).any() or not np.array_equal(truth, columns.get("truth", truth)):
+        row = int(np.argmax((truth < 0) | (truth != columns.get("truth", truth))))
+        right = truth[row] if truth[row] >= 0 else "nowhere"
+        raise DataError(
+            f"{path}: row {first_row + row}: truth is {columns['truth'][row]}, but of {problem.task}, "
+            f"{problem.entry.equation}, it is {right}; {_AGAIN}"
+        )
+    true = values[np.arange(len(truth)), truth]
+    if not np.array_equal(true, columns["y"]):
+        row = int(np.argmax(true != columns["y"]))
+        raise DataError(
+            f"{path}: row {first_row + row}: y is {columns['y'][row]}, but the true position has "
+            f"{problem.entry.values}_{truth[row]} = {true[row]}; {_AGAIN}"
+        )
 
 
 _AGAIN = "`dvc repro -f generate` writes it again"
 
 
-def _join(parts: list[Examples]) -> Examples:
-    return parts[0] if len(parts) == 1 else Examples(*map(np.concatenate, zip(*parts, strict=True)))
+def _join(parts: list[Columns]) -> Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts[1:] else parts[0]
+
+
+def _open(path: Path) -> Any:
+    try:
+        return pq.ParquetFile(regular(path))
+    except OSError as error:
+        raise (_missing(path, error) if error.errno else _damaged(path)) from error
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # names of columns are read here too
+        raise _damaged(path) from error
 
 
 def _missing(path: str | Path, error: OSError) -> DataError:
@@ -290,12 +338,48 @@ def _damaged(path: str | Path) -> DataError:
     return DataError(f"{path}: not a whole Parquet file; {_AGAIN}")
 
 
+def _no_table(path: str | Path) -> DataError:
+    return DataError(f"{path}: not a CSV table of numbers; {_AGAIN}")
+
+
 def _describe(column: Any) -> str:
     return f"{column.name} {column.type}{'' if column.nullable else ', not null,'}"
 
 
-def _schema(seq_len: int) -> Any:
-    inputs = [pa.field(f"x_{j}", pa.float32(), nullable=False) for j in range(seq_len)]
-    return pa.schema(
-        [*inputs, pa.field("context", pa.int64(), nullable=False), pa.field("y", pa.float32(), nullable=False)]
+def _describe_columns(problem: Problem) -> str:
+    """Say for people which columns a table has: those of positions by the first two."""
+    each = (
+        f"{name}_0, {name}_1 … {_kind(below)}" if wide else f"{name} {_kind(below)}"
+        for name, below, wide in problem.columns
     )
+    return f"{', '.join(each)}, in this order and nothing else"
+
+
+def _kind(below: int | None) -> str:
+    return "float32" if below is None else "int64"
+
+
+def _names(problem: Problem) -> list[str]:
+    return [
+        f"{name}_{position}" if wide else name
+        for name, _, wide in problem.columns
+        for position in range(problem.seq_len if wide else 1)
+    ]
+
+
+def _each(column: Column, array: Any) -> Any:
+    """Return the columns of a table that an array (n,) or (n, seq_len) fills."""
+    return array.T.copy() if column.by_position else [array]
+
+
+def _schema(problem: Problem) -> Any:
+    fields = [
+        pa.field(f"{name}_{j}" if wide else name, pa.float32() if below is None else pa.int64(), nullable=False)
+        for name, below, wide in problem.columns
+        for j in range(problem.seq_len if wide else 1)
+    ]
+    return pa.schema(fields, metadata=None if problem.task == "lookup" else {METADATA: _about(problem)})
+
+
+def _about(problem: Problem) -> str:
+    return json.dumps({"task": problem.task, "sizes": problem.sizes, "keys": problem.keys}, sort_keys=True)

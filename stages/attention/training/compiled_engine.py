@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from attention.compiler import Compiled, compiled
 from attention.params.schema import TrainParams
-from attention.tasks.examples import Examples
+from attention.tasks.problem import Examples
 from attention.training.definitions import attention_definition, takes_noise, training_definition
 from attention.weights import Weights, array_shapes
 from workbench.stage.streams import stream
@@ -50,7 +50,7 @@ class CompiledEngine:
 
     def _train(self, examples: Examples, epochs: int) -> Iterator[tuple[float, NDArray[np.float32]]]:
         errors, after = np.empty(epochs), np.empty((epochs, self._parameters.size), np.float32)
-        columns = [np.ascontiguousarray(column) for column in examples]
+        columns = [np.ascontiguousarray(x) for x in (examples.values, examples.queries, examples.targets)]
         rows, (batch_size, learning_rate) = len(examples.targets), self._options
         if self._noise is not None:
             columns.append(self._noise.random((rows, self._initial.seq_len), dtype=np.float32))

@@ -26,22 +26,22 @@ def training_definition(weights: Weights) -> Definition:
         network = _network(weights).train()
 
         def loss(parameters: dict[str, Any], example: dict[str, Any]) -> tuple[Any, Any]:
-            inputs, contexts, targets = (example[name].unsqueeze(0) for name in ("inputs", "contexts", "targets"))
+            values, queries, targets = (example[name].unsqueeze(0) for name in ("values", "queries", "targets"))
             noise = {"noise": example["noise"].unsqueeze(0)} if "noise" in example else {}
-            error = functional_call(network, parameters, (inputs, contexts), noise) - targets
+            error = functional_call(network, parameters, (values, queries), noise) - targets
             return error.square().mean(), error.double().square().sum()
 
         return loss
 
     positions = (weights.seq_len,)
-    fields: Fields = {"inputs": (positions, "float32"), "contexts": ((), "int64"), "targets": ((), "float32")}
+    fields: Fields = {"values": (positions, "float32"), "queries": ((), "int64"), "targets": ((), "float32")}
     if takes_noise(weights):
         fields["noise"] = (positions, "float32")
     return _definition(weights, "loss", fields, build)
 
 
 def attention_definition(weights: Weights) -> Definition:
-    """Return the attention (seq_len,) that one context pays to the positions."""
+    """Return the attention (seq_len,) that one query pays to the positions."""
 
     def build() -> Function:
         from torch.func import functional_call
@@ -50,11 +50,11 @@ def attention_definition(weights: Weights) -> Definition:
         network.forward = network.get_attention  # what `functional_call` calls
 
         def attention(parameters: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-            return {"attention": functional_call(network, parameters, (example["contexts"].unsqueeze(0),)).squeeze(0)}
+            return {"attention": functional_call(network, parameters, (example["queries"].unsqueeze(0),)).squeeze(0)}
 
         return attention
 
-    return _definition(weights, "attention", {"contexts": ((), "int64")}, build)
+    return _definition(weights, "attention", {"queries": ((), "int64")}, build)
 
 
 def takes_noise(weights: Weights) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention.params.schema import TrainParams
-from attention.tasks.examples import Examples
+from attention.tasks.problem import Examples
 from attention.weights import Weights
 from workbench.stage.errors import UserError
 

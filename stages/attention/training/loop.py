@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import resolve_options
 from attention.params.schema import Params, TrainParams
-from attention.tasks.examples import BLOCK_ROWS, Examples, Table
+from attention.tasks.examples import Table
+from attention.tasks.problem import Examples
 from attention.training.engines import Engine, attention_of, choose_engine, start_engine
 from attention.weights import Weights
 from workbench.stage.errors import UserError
@@ -90,8 +91,8 @@ def _epochs(
     engine: Engine, table: Table, params: TrainParams, seed: int, progress: Callable[[int], None] | None
 ) -> Iterator[tuple[float, Weights]]:
     """Yield the sum of the squared errors of each epoch, and the weights after it."""
-    if not progress and not params.shuffle and len(table) <= _block_rows(params):
-        (whole,) = table.blocks(_block_rows(params))
+    if not progress and not params.shuffle and len(table) <= _block_rows(table, params):
+        (whole,) = table.blocks(_block_rows(table, params))
         at_once = max(1, ROWS_AT_ONCE // len(table))
         for first in range(0, params.epochs, at_once):
             yield from engine.epochs(whole, min(at_once, params.epochs - first))
@@ -107,14 +108,14 @@ def _epochs(
         yield squared_error, engine.weights()
 
 
-def _block_rows(params: TrainParams) -> int:
-    return max(1, BLOCK_ROWS // params.batch_size) * params.batch_size  # so no batch spans two blocks
+def _block_rows(table: Table, params: TrainParams) -> int:
+    return max(1, table.problem.block_rows // params.batch_size) * params.batch_size  # so no batch spans two blocks
 
 
 def _blocks(table: Table, params: TrainParams, seed: int, epoch: int) -> Iterator[Examples]:
     if not params.shuffle:
-        yield from table.blocks(_block_rows(params))
+        yield from table.blocks(_block_rows(table, params))
         return
     order = stream(seed, "shuffle", epoch)
-    for block in table.blocks(_block_rows(params)):
+    for block in table.blocks(_block_rows(table, params)):
         yield block.take(order.permutation(len(block.targets)))

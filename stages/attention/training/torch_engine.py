@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from attention.network import AttentionNetwork
 from attention.params.schema import TrainParams
-from attention.tasks.examples import Examples
+from attention.tasks.problem import Examples
 from attention.weights import Weights
 
 
@@ -29,7 +29,7 @@ class TorchEngine:
         network, optimizer = self._network, self._optimizer
         criterion = torch.nn.MSELoss()
         total = 0.0
-        every = [torch.tensor(column) for column in examples]
+        every = [torch.tensor(column) for column in (examples.values, examples.queries, examples.targets)]
         for first in range(0, len(examples.targets), self._batch_size):
             inputs, contexts, targets = (column[first : first + self._batch_size] for column in every)
             loss = criterion(network(inputs, contexts), targets)

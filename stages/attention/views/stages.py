@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attention.measures.columns import EVALUATION_COLUMNS, HISTORY_COLUMNS
-from attention.tasks.examples import ExampleTable, read_truth
+from attention.tasks.examples import open_examples
 from attention.weights import load_weights
 from workbench.tables import read_metrics, read_table
 
@@ -54,8 +54,8 @@ def show_pictures(run: Run, root: Path = Path()) -> None:
 
 def _show_data(run: Run, root: Path, split: str, context: str) -> None:
     data = root / "data/generate"
-    table = ExampleTable(data / f"{split}.parquet", read_truth(data / "truth.csv"))
-    sizes = {"n_contexts": len(table.truth), "seq_len": table.seq_len, "true_attention": table.truth.tolist()}
+    table = open_examples(data, split)
+    sizes = dict(table.problem.sizes)
     sizes[f"n_{split}"] = len(table)
     run.log_data(table.path, context, {f"data.{name}": size for name, size in sizes.items()})
 

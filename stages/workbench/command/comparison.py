@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from workbench.command.dvc import dvc, last_line
-from workbench.command.snapshot import State, digest, locked_outputs, reproduce, write_plainly
+from workbench.command.dvc_lock import locked_outputs
+from workbench.command.snapshot import State, digest, reproduce, write_plainly
 from workbench.project import Project, Tolerance
 from workbench.stage.errors import RestoreError, printable
 
@@ -131,7 +132,7 @@ def _contents(path: str, data: bytes) -> dict[str, NDArray[np.float64]]:
         header, *rows = csv.reader(io.StringIO(data.decode()))
         return dict(_column(name, texts) for name, *texts in zip(header, *rows, strict=True))
     if path.endswith(".json"):
-        return {name: np.array(float(value)) for name, value in _leaves(json.loads(data))}
+        return {name: np.array(float(value)) for name, value in leaves(json.loads(data))}
     raise ValueError("no table, no JSON and no weights")
 
 
@@ -142,10 +143,11 @@ def _column(name: str, texts: list[str]) -> tuple[str, NDArray[np.float64]]:
         return f"{name}: {', '.join(texts)}", np.zeros(0)
 
 
-def _leaves(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
+def leaves(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Return the values of nested dictionaries by their dotted keys."""
     if not isinstance(tree, dict):
         return [(prefix, tree)]
-    return [leaf for name, value in tree.items() for leaf in _leaves(value, f"{prefix}.{name}" if prefix else name)]
+    return [leaf for name, value in tree.items() for leaf in leaves(value, f"{prefix}.{name}" if prefix else name)]
 
 
 def _described(data: bytes) -> str:

@@ -47,11 +47,11 @@ def _environment(root: Path) -> Iterator[Finding]:
     except (OSError, ValueError) as error:
         yield Finding("environment", False, f"requirements.lock: {error}", "`git checkout requirements.lock`")
         return
-    locked = {name: version for name, _, version in (line.partition("==") for line in _entries(text))}
+    locked = locked_versions(text)
     wrong = [
         f"{name} {found or 'none'}, locked {version}"
         for name, version in locked.items()
-        if (found := _installed(name)) != version
+        if (found := installed_version(name)) != version
     ]
     seen = f"{len(wrong)} packages differ: {'; '.join(wrong[:3])}" if wrong else "every package has its locked version"
     yield Finding("environment", not wrong, seen, anew)
@@ -63,14 +63,14 @@ def _environment(root: Path) -> Iterator[Finding]:
         yield Finding("packages", False, seen, f"torch's build for CPUs needs none: {CPU_ONLY}")
 
 
-def _entries(text: str) -> Iterator[str]:
-    """Yield "name==version" of each package of a lock, whatever comments, markers and hashes are there."""
-    for line in text.splitlines():
-        if "==" in (entry := re.split(r"[#;\s]", line.strip(), maxsplit=1)[0]):
-            yield entry
+def locked_versions(text: str) -> dict[str, str]:
+    """Return the version of each package of a lock file by its name, whatever comments, markers and hashes it has."""
+    entries = (re.split(r"[#;\s]", line.strip(), maxsplit=1)[0] for line in text.splitlines())
+    return {name: version for name, found, version in (entry.partition("==") for entry in entries) if found}
 
 
-def _installed(name: str) -> str:
+def installed_version(name: str) -> str:
+    """Return the version of an installed package, without what a build adds to it; empty where there is none."""
     try:
         return importlib.metadata.version(name.partition("[")[0]).partition("+")[0]
     except (importlib.metadata.PackageNotFoundError, ValueError):

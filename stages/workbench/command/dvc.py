@@ -1,5 +1,6 @@
 """The one door to DVC: ours, whatever modules lie in the folder, and no process of it outlives the question."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,9 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from workbench.stage.errors import RestoreError, printable
 
 PATIENCE = 5.0  # seconds for those that are told to end
 
@@ -37,9 +41,32 @@ def dvc(
     return subprocess.CompletedProcess(command, running.returncode, out, said)
 
 
+def stages_to_run(folder: Path) -> list[str]:
+    """Return the stages whose code, parameters or inputs are not those that they ran with; lost outputs do not count.
+
+    Raises:
+        RestoreError: DVC cannot say.
+
+    """
+    done = dvc(folder, "status", "--json")
+    try:
+        told: dict[str, list[Any]] = json.loads(done.stdout)
+    except ValueError as error:
+        raise RestoreError(f"{folder}: `dvc status` failed: {printable(last_line(done))}; mend what it says") from error
+    return [name for name, changes in told.items() if any(map(_is_new, changes))]
+
+
 def last_line(done: "subprocess.CompletedProcess[str]") -> str:
     """Return the last thing that DVC said, of what went wrong if it said so."""
     return (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
+
+
+def _is_new(change: Any) -> bool:
+    """Whether one of a stage's changes is more than results that are not there, as in a fresh clone."""
+    if not isinstance(change, dict):
+        return True  # its command, say
+    files = [entry for kind, files in change.items() if kind != "changed outs" for entry in files.items()]
+    return any(how != "deleted" or not path.startswith("data/") for path, how in files)
 
 
 def _end(running: "subprocess.Popen[str]") -> None:

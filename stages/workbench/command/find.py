@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from workbench.command.asking import asking
-from workbench.command.snapshot import State, experiment_state, experiments
+from workbench.command.snapshot import State, commit_state, experiment_state, experiments
 from workbench.project import Project
 from workbench.stage.errors import RestoreError, TrackingError, UserError, printable, show_name
 from workbench.stage.outputs import md5
@@ -37,18 +37,20 @@ PLAIN = re.compile(r"[\w ,.()-]+")  # a name that the store can be asked for; an
 AT_ONCE, MOST_TOLD = 1000, 10
 
 
-def find_state(project: Project, root: Path, name: str) -> State:
-    """Return the state of a DVC experiment or, where there is none of that name, of the MLflow run that it means.
+def find_state(project: Project, root: Path, name: str, *, whole: bool = True) -> State:
+    """Return the state of a DVC experiment, else of a commit, else of the MLflow run that the name means.
 
     That is the run of this id, else the one whose id begins so, else the one of this name. An experiment is its commit;
-    files that it lacks may come from its run.
+    files that it lacks may come from its run. A state that need not be `whole` may lack the results of some stages.
 
     Raises:
         RestoreError: nothing has that name, or several runs, or the run does not carry what restoring takes.
 
     """
-    if found := experiment_state(root, name):
+    if found := experiment_state(root, name, whole=whole):
         return _with_new_files(project, root, found)
+    if found := commit_state(root, name, whole=whole):
+        return found
     with chdir(root), asking(project):
         client, experiment_id = open_store(project.load_params(root / PARAMS_FILE).tracking.experiment)
         runs = _named(client, experiment_id, name)
@@ -62,7 +64,7 @@ def find_state(project: Project, root: Path, name: str) -> State:
         raise RestoreError(f"{show_name(name)}: {len(runs)} MLflow runs are meant; name one by its id: {told}{more}")
     known = dict.fromkeys([*experiments(root), *(str(run.info.run_name) for run in newest)])
     raise RestoreError(
-        f"{show_name(name)}: neither a DVC experiment nor an MLflow run by id or name; "
+        f"{show_name(name)}: neither a DVC experiment, a commit, nor an MLflow run by id or name; "
         f"known: {', '.join(repr(show_name(other, 200)) for other in [*known][:MOST_TOLD]) or 'none'}; "
         f"`{project.name} runs` lists them"
     )
@@ -117,13 +119,14 @@ def _with_new_files(project: Project, root: Path, state: State) -> State:
                 client, experiment_id = open_store(project.load_params(root / PARAMS_FILE).tracking.experiment)
                 # A name that cannot be asked for may have quotes of any kind.
                 where = f"tags.`{EXPERIMENT}` = '{state.name}'" if PLAIN.fullmatch(state.name) else ""
-                own = [run for run in _search(client, experiment_id, where) if _is_of(run, state.name, baseline)]
-                for run in own:
+                made = [run for run in _search(client, experiment_id, where) if _is_of(run, state.name, baseline)]
+                for run in made:
                     shown = _run_state(project, client, run)
                     if shown.outputs.get(project.result) == state.outputs.get(project.result):
                         new = only_new_files(root, baseline, shown.patch, state.commit)
                         changes(root, state.commit, new)
-                        found.setdefault(new, replace(state, patch=new, kept=shown.kept, source=shown.source))
+                        own = replace(state, patch=new, kept=shown.kept, source=shown.source, versions=shown.versions)
+                        found.setdefault(new, own)
         except UserError as error:
             _warn(state, f"MLflow does not say which new files git did not know ({error})")
             return state
@@ -157,10 +160,9 @@ def _run_state(project: Project, client: MlflowClient, run: MlflowRun) -> State:
         )
     if not is_commit(commit):
         raise RestoreError(f"{name}: its run names the commit {show_name(commit)}; allowed: 40 or 64 digits of 0-9 a-f")
-    data = run.inputs.dataset_inputs if run.inputs else []
-    outputs = {
-        path: _digest(name, entry.dataset.digest) for entry in data if DATA.fullmatch(path := _path(entry.dataset))
-    }
+    data = {_path(entry.dataset): entry.dataset.digest for entry in (run.inputs.dataset_inputs if run.inputs else [])}
+    outputs = {path: _digest(name, digest) for path, digest in data.items() if DATA.fullmatch(path)}
+    inputs = {path: digest for path, digest in data.items() if path not in outputs and DIGEST.fullmatch(digest)}
     kept, exact = {}, project.promises_bytes({key: parse_value(text) for key, text in run.data.params.items()})
     with tempfile.TemporaryDirectory() as folder:
 
@@ -178,11 +180,12 @@ def _run_state(project: Project, client: MlflowClient, run: MlflowRun) -> State:
                 path = f"data/{stage}/{file_name}"
                 local = download(file.path)
                 outputs[path] = md5(local)
-                if not exact and stage in project.tolerances:
+                if path == project.metrics or (not exact and stage in project.tolerances):
                     kept[path] = local.read_bytes()  # its numbers may have to be compared
                 if path == project.result:
                     outputs |= {made: _digest(name, value) for made, value in _tells(project, local.read_bytes())}
-    return State(name, commit, patch, params, outputs, kept, f"MLflow run {_about(run)}")
+    versions = {tag: run.data.tags[tag] for tag in ("python", *project.tracked.packages) if tag in run.data.tags}
+    return State(name, commit, patch, params, outputs, kept, f"MLflow run {_about(run)}", inputs, (), versions)
 
 
 def _path(dataset: Dataset) -> str:

@@ -10,11 +10,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from workbench.command.dvc_lock import locked_outputs, maker, outdated_stages
 from workbench.command.recorded import Recorded
 from workbench.command.report import few
-from workbench.command.snapshot import experiments, stale_stages
+from workbench.command.snapshot import COMMITTED, commit_state, experiments
 from workbench.project import Project
 from workbench.stage.errors import show_name
+from workbench.stage.params import PARAMS_FILE
 from workbench.tracking.git import committed, git
 
 
@@ -22,8 +24,8 @@ from workbench.tracking.git import committed, git
 class Listed:
     """A run: a DVC experiment, an MLflow run, or both."""
 
-    experiment: str
-    commit: str
+    experiment: str  # DVC's name of it, or that of the committed run
+    commit: str  # of the experiment
     run: str
     state: str  # how its result was made, or how its run ended
     time: float
@@ -63,9 +65,26 @@ def list_runs(project: Project, root: Path, recorded: Sequence[Recorded]) -> lis
         listed.append(
             Listed(experiment, commit, found.run if found else "", state, time, params, _measures(project, metrics))
         )
-    others = (run for run in recorded if run.run not in taken)
-    listed += [Listed("", "", run.run, _state(project, run), run.started, run.params, run.measures) for run in others]
+    others = [run for run in recorded if run.run not in taken]
+    of_commit = _of_commit(project, root, others)
+    for run in others:
+        called = COMMITTED if run is of_commit else ""
+        listed.append(Listed(called, "", run.run, _state(project, run), run.started, run.params, run.measures))
     return sorted(listed, key=lambda one: one.time, reverse=True)
+
+
+def _of_commit(project: Project, root: Path, runs: Sequence[Recorded]) -> Recorded | None:
+    """Return the newest of the runs that made what is committed; none where no commit has results."""
+    try:
+        state = commit_state(root, COMMITTED, whole=False)
+        params = _flat(YAML(typ="safe", pure=True).load(committed(root, state.commit, PARAMS_FILE))) if state else {}
+        wanted = {key: params[key] for key in project.parameters if key in params}
+        name = project.tracked.run_name(wanted, None)
+    except Exception:  # whatever a commit's files are, the runs are listed
+        return None
+    digest = state.outputs.get(project.metrics) if state else None
+    same = (run for run in runs if run.evaluation == digest and project.tracked.run_name(run.params, None) == name)
+    return max(same, key=lambda run: run.started, default=None)
 
 
 def _experiments(project: Project, root: Path) -> Iterator[tuple[str, str, float, dict[str, Any], bool, bytes]]:
@@ -97,23 +116,11 @@ def _experiments(project: Project, root: Path) -> Iterator[tuple[str, str, float
 
 
 def _ran(project: Project, lock: str, params: str) -> tuple[bool, str]:
-    """Return whether a dvc.lock's result is of these parameters, and the digest of the measures where they are its.
-
-    `dvc exp run` of one stage leaves what the commit before had of those after it.
-    """
-    stages, stale = YAML(typ="safe", pure=True).load(lock)["stages"], stale_stages(lock, params)
-    makers = {out["path"]: name for name, stage in stages.items() for out in stage.get("outs", ())}
-    made = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ())}
-
-    def fresh(name: str) -> bool:
-        """Whether a stage ran with these parameters, on what those before it made, and these did, too."""
-        used = stages[name].get("deps", ())
-        whole = all(made.get(dep["path"], dep.get("md5")) == dep.get("md5") for dep in used)
-        return name not in stale and whole and all(fresh(makers[dep["path"]]) for dep in used if dep["path"] in makers)
-
-    result, measured = (makers.get(path) for path in (project.result, project.metrics))
-    trained = result is not None and fresh(result)
-    return trained, made[project.metrics] if trained and measured and fresh(measured) else ""
+    """Return whether a dvc.lock's result is of these parameters, and the digest of the measures where they are its."""
+    outdated, made = outdated_stages(lock, params), locked_outputs(lock)
+    result, measured = (maker(lock, path) for path in (project.result, project.metrics))
+    trained = bool(result) and result not in outdated
+    return trained, made[project.metrics] if trained and measured and measured not in outdated else ""
 
 
 def _state(project: Project, run: Recorded) -> str:

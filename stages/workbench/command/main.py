@@ -60,12 +60,14 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("verify", help="run again from nothing, and compare every byte with what is recorded")
-    command.add_argument("run", nargs="?", metavar="RUN", help="a DVC experiment or MLflow run; default: what is here")
+    command.add_argument(
+        "run", nargs="?", metavar="RUN", help="a DVC experiment, commit or MLflow run; default: the working tree"
+    )
     command.add_argument("--yes", action="store_true", help=YES)
     command.set_defaults(call=_verify)
 
-    command = commands.add_parser("restore", help="put a run's code, parameters and outputs into a folder")
-    command.add_argument("run", metavar="RUN", help="a DVC experiment, or an MLflow run by id or name")
+    command = commands.add_parser("restore", help="put the code, parameters and outputs of a run into a new folder")
+    command.add_argument("run", metavar="RUN", help="a DVC experiment, a commit, or an MLflow run by id or name")
     command.add_argument("folder", metavar="DIR", type=Path, help="a new or empty folder")
     command.add_argument("--yes", action="store_true", help=YES)
     command.set_defaults(call=_restore)
@@ -84,6 +86,16 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     output.add_argument("--csv", action="store_true", help="every field, parameters too, as CSV")
     output.add_argument("--json", action="store_true", help="every field, parameters too, as JSON")
     command.set_defaults(call=_runs)
+
+    command = commands.add_parser("diff", help="show what differs between two runs, experiments or commits")
+    state = "a DVC experiment, a commit, or an MLflow run by id or name"
+    command.add_argument("a", metavar="A", help=state)
+    command.add_argument("b", metavar="B", nargs="?", help="the same; default: the working tree")
+    output = command.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="everything as JSON, numbers exact")
+    output.add_argument("--markdown", action="store_true", help="as markdown, for a pull request")
+    output.add_argument("--html", metavar="FILE", type=Path, help="as one page, with pictures side by side")
+    command.set_defaults(call=_diff)
 
     command = commands.add_parser("doctor", help="look for what is wrong with the environment and the stores")
     command.set_defaults(call=_doctor)
@@ -121,6 +133,13 @@ def _runs(project: Project, options: argparse.Namespace) -> int:
 
     output = "csv" if options.csv else "json" if options.json else "table"
     return runs(project, project_root(), options.filter, options.sort, descending=options.descending, output=output)
+
+
+def _diff(project: Project, options: argparse.Namespace) -> int:
+    from workbench.command.diff import diff
+
+    output = "json" if options.json else "markdown" if options.markdown else "text"
+    return diff(project, project_root(), options.a, options.b, output=output, html=options.html)
 
 
 def _doctor(project: Project, _: argparse.Namespace) -> int:

@@ -4,24 +4,28 @@ import hashlib
 import io
 import json
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from configparser import Error as ConfigError
 from configparser import RawConfigParser
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
 
 from workbench.command.dvc import dvc, last_line
+from workbench.command.dvc_lock import locked_inputs, locked_outputs, maker, outdated_stages, stale_stages
 from workbench.project import Project
 from workbench.stage.errors import RestoreError, printable
 from workbench.stage.outputs import md5
 from workbench.tracking.git import committed, git
 from workbench.tracking.patches import apply, changes, code_patch
+
+HERE = "the working tree"
+COMMITTED = "committed"  # what `runs` calls the run of HEAD
+REVISION = re.compile(r"[\w./][\w./~^@{}-]*")  # what git may be asked for: neither an option nor a search
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class State:
         outputs: the digest of each output by its path, as in dvc.lock.
         kept: outputs that are kept with the run itself, by path.
         source: the MLflow run that patch and params come from, and whose it is; empty where they are our own.
+        inputs: the digest of each input that is neither code nor made by a stage, by its path.
+        outdated: the stages that did not run with these parameters; their outputs are left out.
+        versions: what the run was made with: Python and packages, as far as it says so.
 
     """
 
@@ -46,6 +53,9 @@ class State:
     outputs: Mapping[str, str]
     kept: Mapping[str, bytes] = field(default_factory=dict)
     source: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    outdated: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def recorded(self, root: Path, path: str) -> bytes | None:
         """Return an output as it was recorded, from wherever it still is: the run, data/, DVC's cache, the commit."""
@@ -64,28 +74,36 @@ class State:
         return None
 
 
-def present_state(project: Project, root: Path) -> State:
-    """Return the state of the working tree, whose outputs are those of its dvc.lock."""
+def present_state(project: Project, root: Path, *, changed: Sequence[str] | None = None) -> State:
+    """Return the state of the working tree, whose outputs are those of its dvc.lock.
+
+    It must be whole, unless it is known which stages have `changed` since they ran.
+
+    Raises:
+        RestoreError: no stage has run, or, where the state must be whole, with other parameters than these.
+
+    """
     commit = git(root, "rev-parse", "HEAD")
     try:
         params, lock = (root / "params.yaml").read_bytes(), (root / "dvc.lock").read_text(encoding="utf-8")
     except OSError as error:
         raise RestoreError(f"{error.filename}: cannot be read ({error.strerror}); `dvc repro` makes results") from error
-    outputs = locked_outputs(lock)
+    locked_outputs(lock)
     project.load_params(root / "params.yaml")  # says what is wrong with it
-    if stale := stale_stages(lock, params.decode()):
+    if changed is None and (stale := stale_stages(lock, params.decode())):
         raise RestoreError(
             f"{root}: dvc.lock is not of this params.yaml: {', '.join(stale)} ran with other values; "
             "`dvc repro` makes the results of these, `git checkout params.yaml dvc.lock` returns to the committed ones"
         )
-    return State("the working tree", commit, code_patch(root), params, outputs)
+    return _with_results(State(HERE, commit, code_patch(root), params, {}), lock, params.decode(), changed or ())
 
 
-def experiment_state(root: Path, name: str) -> State | None:
+def experiment_state(root: Path, name: str, *, whole: bool = True) -> State | None:
     """Return the state of a DVC experiment, or None where there is none of that name.
 
     Raises:
-        RestoreError: experiments on several commits have that name, or it is not of the whole pipeline.
+        RestoreError: experiments on several commits have that name, or, where the state must be whole, it is not of
+            the whole pipeline.
 
     """
     listed = _named_experiments(root)
@@ -100,13 +118,46 @@ def experiment_state(root: Path, name: str) -> State | None:
         return None
     (known,) = {printable(known) for known, one in listed if one == commit}
     lock, params = (committed(root, commit, file).decode(errors="replace") for file in ("dvc.lock", "params.yaml"))
-    outputs = locked_outputs(lock)
-    if stale := stale_stages(lock, params):
+    if whole and (stale := stale_stages(lock, params)):
         raise RestoreError(
             f"{known}: {', '.join(stale)} did not run in this experiment, so its dvc.lock is not of its params.yaml; "
             f"allowed: an experiment of the whole pipeline; `dvc exp apply {known}` and `dvc repro` make it one"
         )
-    return State(known, commit, b"", None, outputs)
+    return _with_results(State(known, commit, b"", None, {}), lock, params)
+
+
+def commit_state(root: Path, name: str, *, whole: bool = True) -> State | None:
+    """Return the state of a commit by its hash, branch or tag, or None where git knows none of that name.
+
+    Raises:
+        RestoreError: the commit has no results, or, where the state must be whole, not those of its parameters.
+
+    """
+    wanted = "HEAD" if name == COMMITTED else name
+    if not REVISION.fullmatch(wanted):
+        return None
+    try:
+        commit = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{wanted}^{{commit}}")
+    except RestoreError:
+        return None
+    try:
+        lock, params = (committed(root, commit, file).decode(errors="replace") for file in ("dvc.lock", "params.yaml"))
+    except RestoreError as error:
+        raise RestoreError(
+            f"{name}: the commit {commit[:7]} has no params.yaml or no dvc.lock; allowed: one in which the pipeline ran"
+        ) from error
+    if whole and (stale := stale_stages(lock, params)):
+        raise RestoreError(
+            f"{name}: dvc.lock of the commit {commit[:7]} is not of its params.yaml: {', '.join(stale)} ran with other "
+            "values; allowed: a commit with the results of its own parameters"
+        )
+    return _with_results(State(name, commit, b"", None, {}), lock, params)
+
+
+def _with_results(state: State, lock: str, params: str, changed: Sequence[str] = ()) -> State:
+    outdated = outdated_stages(lock, params, changed)
+    outputs = {path: digest for path, digest in locked_outputs(lock).items() if maker(lock, path) not in outdated}
+    return replace(state, outputs=outputs, inputs=locked_inputs(lock), outdated=outdated)
 
 
 def experiments(root: Path) -> dict[str, str]:
@@ -216,6 +267,7 @@ def share_cache(root: Path, copy: Path) -> bool:
     return settings.has_option("core", "remote")
 
 
+@cache  # DVC takes a second to say
 def dvc_cache(root: Path) -> Path:
     """Return the folder of DVC's cache."""
     done = dvc(root, "cache", "dir")
@@ -231,34 +283,3 @@ def digest(path: Path) -> str:
     files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
     entries = [{"md5": md5(path / file), "relpath": file} for file in files]
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def stale_stages(lock: str, params: str) -> list[str]:
-    """Return the stages whose outputs in a dvc.lock were made with other parameters than those of a params.yaml."""
-    yaml = YAML(typ="safe", pure=True)
-    try:
-        stages, tree = yaml.load(lock)["stages"], yaml.load(params)
-        tree.get("")
-    except Exception as error:  # the parser lets many kinds escape; each means the same to a user
-        raise RestoreError(
-            "params.yaml or dvc.lock: of this state is not valid YAML; allowed: a state in which the pipeline ran"
-        ) from error
-
-    def value(key: str) -> Any:
-        section, _, name = key.partition(".")
-        found = tree.get(section)
-        return found.get(name) if name and isinstance(found, dict) else found
-
-    used = {name: stage.get("params", {}).get("params.yaml", {}) for name, stage in stages.items()}
-    return [name for name, keys in used.items() if any(value(key) != was for key, was in keys.items())]
-
-
-def locked_outputs(lock: str) -> dict[str, str]:
-    """Return the digest of each output by its path, from the text of a dvc.lock."""
-    try:
-        stages: Mapping[str, Any] = YAML(typ="safe", pure=True).load(lock)["stages"]
-        return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ())}
-    except Exception as error:  # the parser lets many kinds escape; each means the same to a user
-        raise RestoreError(
-            "dvc.lock: is not as DVC writes it; `git checkout dvc.lock` brings the committed one back"
-        ) from error

@@ -33,7 +33,7 @@ def code_patch(root: Path) -> bytes:
     repositories below this one, and what the user has git ignore are left out.
     """
     commit = git(root, "rev-parse", "--verify", "HEAD")
-    with _own_repository(root) as ask:
+    with own_repository(root) as ask:
         ask("read-tree", commit)
         ask("add", "--update", "--", ".", *NOT_CODE)
         known = _names(ask("ls-files", "-z", "--", ".", *NOT_CODE))
@@ -54,8 +54,8 @@ def changes(root: Path, commit: str, patch: bytes) -> list[str]:
     """
     if not patch:
         return []
-    with _own_repository(root) as ask:
-        _apply(ask, root, commit, patch)
+    with own_repository(root) as ask:
+        bring(ask, root, commit, patch)
         entries = _entries(ask, commit)
         for mode, blob, _, path in entries:
             target = ask("cat-file", "blob", blob).decode(errors="surrogateescape") if mode == LINK else ""
@@ -69,8 +69,8 @@ def changes(root: Path, commit: str, patch: bytes) -> list[str]:
 
 def only_new_files(root: Path, commit: str, patch: bytes, onto: str) -> bytes:
     """Return of a patch for one commit the files that neither this one nor the commit `onto` has, as a patch."""
-    with _own_repository(root) as ask:
-        _apply(ask, root, commit, patch)
+    with own_repository(root) as ask:
+        bring(ask, root, commit, patch)
         new = {path for _, _, kind, path in _entries(ask, commit) if kind == "A"}
         new &= {path for _, _, kind, path in _entries(ask, onto) if kind == "A"}
         return _difference(ask, onto, *sorted(new)) if new else b""
@@ -100,7 +100,7 @@ def _why_not(mode: str, path: str, target: str) -> str:
 
 
 @contextmanager
-def _own_repository(root: Path) -> Iterator[Ask]:
+def own_repository(root: Path) -> Iterator[Ask]:
     """Make an empty repository over the user's files and objects, and give what asks it, from the project's folder."""
     shared = Path(git(root, "rev-parse", "--path-format=absolute", "--git-common-dir"))
     top, kind = git(root, "rev-parse", "--show-toplevel"), git(root, "rev-parse", "--show-object-format")
@@ -124,7 +124,7 @@ def _applying(prefix: str) -> list[str]:
     return ["apply", "--whitespace=nowarn", *([f"--directory={prefix}"] if prefix else []), "-"]
 
 
-def _apply(ask: Ask, root: Path, commit: str, patch: bytes) -> None:
+def bring(ask: Ask, root: Path, commit: str, patch: bytes) -> None:
     """Bring the index to a commit and a patch; no file is written."""
     ask("read-tree", commit)
     command, *options = _applying(git(root, "rev-parse", "--show-prefix"))

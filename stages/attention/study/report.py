@@ -1,0 +1,48 @@
+"""What a study says to people, in lines: the one that ends the stage, and the description of its run in MLflow."""
+
+from collections.abc import Sequence
+
+from attention.study.comparison import Comparison
+from attention.study.groups import Group
+
+SAID = 6  # sentences or configurations named where a stage ends; more are in the tables
+LISTED = 50  # sentences in MLflow
+
+
+def closing(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> str:
+    """Return what a study found, a sentence a line; the last one counts how many trainings found the truth."""
+    seeds = len(groups[0].seeds)
+    says = [f"study: {each.says}" for each in comparisons[:SAID]]
+    if len(comparisons) > SAID:
+        says = [f"study: {differing(comparisons)}; `attention study` shows them"]
+    head = f"study: {len(groups)} configuration{'s'[: len(groups) > 1]}, {seeds} seed{'s'[: seeds > 1]} each"
+    return "\n".join([*says, f"{head}; truth found by {found(groups)}"])
+
+
+def differing(comparisons: Sequence[Comparison]) -> str:
+    """Count the pairs that differ."""
+    differ = sum(each.differs for each in comparisons)
+    return f"{differ} of {len(comparisons)} pairs of configurations differ in error"
+
+
+def found(groups: Sequence[Group]) -> str:
+    """Count the trainings that found the truth, and those that diverged: by configuration where these are few."""
+    if len(groups) > SAID:
+        total, number = sum(each.found for each in groups), sum(len(each.seeds) for each in groups)
+        wild = sum(each.diverged for each in groups)
+        return f"{total} of {number} trainings" + (f" ({wild} diverged)" if wild else "")
+    return ", ".join(
+        f"{each.found} of {len(each.seeds)} {each.name}" + (f" ({each.diverged} diverged)" if each.diverged else "")
+        for each in groups
+    )
+
+
+def description(run_id: str, groups: Sequence[Group], comparisons: Sequence[Comparison]) -> str:
+    """Return what a person reads first on the page of a study's run."""
+    picture = f"get-artifact?path=study/errors.png&run_uuid={run_id}"
+    lines = [f"Truth found by {found(groups)}. [Errors with intervals]({picture})"]
+    if comparisons:
+        lines += [f"{differing(comparisons).capitalize()}:", *(f"- {each.says}" for each in comparisons[:LISTED])]
+    if len(comparisons) > LISTED:
+        lines.append("\nAll of them are in `study/comparison.csv`.")
+    return "\n".join([lines[0], "", *lines[1:]])

@@ -1,0 +1,197 @@
+"""Which of two configurations is better: counted by hand, said in a sentence, and chosen without deceiving oneself."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up import configuration
+
+from attention.params.schema import BestParams, StudyParams
+from attention.study.best import best_of, compare
+from attention.study.comparison import compare_pairs, pairs
+from attention.study.groups import Group
+from attention.study.report import closing, description
+from attention.study.tables import best_columns, comparison_columns, summary_columns
+
+
+def names(*attention: str) -> list[Group]:
+    return [configuration([0.5] * 5, model__attention=name) for name in attention]
+
+
+class TestPairs:
+    def test_neighbours_differ_in_one_key(self) -> None:
+        groups = [
+            configuration([0.5], model__attention=name, train__learning_rate=rate, train__epochs=2)
+            for name in ("softmax", "dot")
+            for rate in (0.1, 0.2, 0.3)
+        ]
+        assert pairs(groups, "neighbours") == [
+            (0, 1), (0, 2), (0, 3), (1, 2), (1, 4), (2, 5), (3, 4), (3, 5), (4, 5),
+        ]  # fmt: skip
+        assert len(pairs(groups, "all")) == 15
+        assert pairs(groups, "none") == []
+
+    def test_a_single_configuration_has_no_pair(self) -> None:
+        assert pairs(names("dot"), "neighbours") == pairs(names("dot"), "all") == []
+        assert compare_pairs(names("dot"), []) == []
+
+
+class TestComparison:
+    def test_seven_seeds_counted_by_hand(self) -> None:
+        """Below in 4, above in 1, a tie of equal errors and one of two that diverged: p = 2·P(B ≤ 2) = 58/128."""
+        first = configuration([0.1, 0.1, 0.1, 0.5, 0.2, None, 0.01], 0.75, model__attention="softmax")
+        second = configuration([1.0, 1.0, None, 0.05, 0.2, None, 0.1], 0.25, model__attention="dot")
+        (pair,) = compare_pairs([first, second], [(0, 1)])
+        assert (pair.lower, pair.higher) == (4, 1)
+        assert pair.p == pair.p_holm == pytest.approx(58 / 128)
+        # -∞, -1, -1, -1, 0, 0, 1 in order; the interval goes from the first to the last, a little inwards
+        assert pair.log10_error[0] == pytest.approx(-1)
+        assert pair.log10_error[1] == -math.inf
+        assert 0 < pair.log10_error[2] < 1
+        assert pair.effective[0] == pytest.approx(0.5)
+        assert (pair.first.found, pair.second.found, pair.second.diverged) == (6, 0, 2)
+        assert pair.says == (
+            "softmax and dot: no difference in error that 7 seeds show "
+            "(softmax is below in 4 of 7 seeds, 2 ties; p 0.45)"
+        )
+
+    def test_the_lower_one_comes_first_in_the_sentence(self) -> None:
+        errors = np.geomspace(1e-6, 1e-3, 11)
+        groups = [
+            configuration(list(errors * factor), model__attention="dot", train__learning_rate=rate)
+            for factor, rate in ((2, 0.1), (1, 0.01))
+        ]
+        (pair,) = compare_pairs(groups, [(0, 1)])
+        assert pair.differs
+        assert pair.says == (
+            "dot: learning_rate 0.01 is below learning_rate 0.1 in 11 of 11 seeds "
+            "(median ratio of the errors 0.5, 90 % interval 0.5 to 0.5; p 0.00098)"
+        )
+
+    def test_pairs_are_corrected_together_and_however_many_are_in_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        random = np.random.default_rng(0)
+        groups = [
+            configuration(list(random.random(9) * scale), model__attention=name)
+            for name, scale in {"softmax": 1, "dot": 1, "additive": 1e-3, "cosine": 1}.items()
+        ]
+        every = compare_pairs(groups, pairs(groups, "all"))
+        alone = [compare_pairs(groups, [pair])[0] for pair in pairs(groups, "all")]
+        monkeypatch.setattr("attention.study.comparison.AT_ONCE", 20)
+        assert [pair.says for pair in compare_pairs(groups, pairs(groups, "all"))] == [pair.says for pair in every]
+        assert [pair.p for pair in every] == [pair.p for pair in alone]
+        assert {pair.p_holm for pair in every if pair.differs} == {6 * min(pair.p for pair in alone)}
+        assert [(pair.first.name, pair.second.name) for pair in every if pair.differs] == [
+            ("softmax", "additive"), ("dot", "additive"), ("additive", "cosine"),
+        ]  # fmt: skip
+
+    def test_with_four_seeds_there_is_no_interval(self) -> None:
+        groups = [
+            configuration([0.1 * factor] * 4, model__attention=name) for factor, name in ((1, "dot"), (2, "hard"))
+        ]
+        study = StudyParams(seeds=4, grid={"model.attention": ["dot", "hard"]}, compare="all", best=None)
+        columns = comparison_columns(compare(groups, study)[1], study)
+        assert math.isnan(columns["log10_error.low"][0])
+        assert (columns["lower"], columns["differs"]) == ([4], ["false"])
+        assert math.isnan(summary_columns(groups)["mse.low"][0])
+
+
+class TestBest:
+    RATES = (0.001, 0.01, 0.1)
+
+    def candidates(self, errors: list[list[float]], **values: Any) -> list[Group]:
+        return [
+            configuration(own, train__learning_rate=rate, **values)
+            for own, rate in zip(errors, self.RATES, strict=True)
+        ]
+
+    def test_it_is_chosen_on_every_second_seed_and_reported_on_the_others(self) -> None:
+        """With seeds 0, 2 … the second is best, with 1, 3 … the third, and the first never."""
+        errors = [[0.9, 0.8] * 6, [0.1, 0.5] * 6, [0.2, 0.01] * 6]
+        (best,) = best_of(self.candidates(errors), BestParams(over=["train.learning_rate"], by="mse"))
+        assert best.chosen == {"train.learning_rate": 0.01}
+        assert best.group.seeds == range(1, 12, 2)
+        assert best.group.values == {}
+        assert best.group.spread["mse"][0] == 0.5
+        assert best.at_edge == []
+        assert [one["train.learning_rate"] for one in best.near] == [0.001, 0.01, 0.1]  # 6 seeds cannot tell two pairs
+
+    def test_its_table_says_how_sharp_it_is_and_whether_it_is_at_the_edge(self) -> None:
+        errors = [[0.01] * 20, [0.02] * 20, [0.01] * 20]
+        study = StudyParams(
+            seeds=20,
+            grid={"model.attention": ["dot"], "train.learning_rate": list(self.RATES)},
+            compare="neighbours",
+            best=BestParams(over=["train.learning_rate"], by="mse"),
+        )
+        best, comparisons = compare(self.candidates(errors, model__attention="dot"), study)
+        columns = best_columns(best, study)
+        assert comparisons == []
+        assert {name: values for name, (*values,) in columns.items() if "." not in name or name.startswith("t")} == {
+            "train.learning_rate": ["0.001"], "choosing": [10], "candidates": [3], "near": ["[0.001, 0.1]"],
+            "at_edge": ["train.learning_rate"], "trainings": [10], "diverged": [0], "found": [1.0],
+        }  # fmt: skip
+
+    def test_by_effective_recovery_more_is_better(self) -> None:
+        groups = [
+            configuration([0.1] * 4, share, train__learning_rate=rate) for share, rate in ((0.6, 0.1), (0.7, 0.2))
+        ]
+        (best,) = best_of(groups, BestParams(over=["train.learning_rate"], by="effective"))
+        assert best.chosen == {"train.learning_rate": 0.2}
+
+    def test_choosing_and_reporting_on_the_same_seeds_would_be_optimistic_and_this_is_not(self) -> None:
+        """Twelve candidates that differ in nothing: the error of each has the median 1, at whatever rate."""
+        random = np.random.default_rng(5)
+        same, ours = [], []
+        for _ in range(300):
+            groups = [
+                configuration(list(random.lognormal(size=10)), train__learning_rate=rate)
+                for rate in np.geomspace(1e-3, 1, 12).tolist()
+            ]
+            same.append(min(group.spread["mse"][0] for group in groups))
+            (best,) = best_of(groups, BestParams(over=["train.learning_rate"], by="mse"))
+            ours.append(best.group.spread["mse"][0])
+        assert np.median(same) < 0.7
+        assert 0.9 < np.median(ours) < 1.1
+
+    def test_functions_are_compared_at_their_best_with_the_seeds_that_report(self) -> None:
+        groups = [
+            *self.candidates([[0.3] * 40, [0.1] * 40, [0.4] * 40], model__attention="dot"),
+            *self.candidates([[0.05] * 40, [0.4] * 40, [0.5] * 40], model__attention="cosine"),
+        ]
+        study = StudyParams(
+            seeds=40, grid={}, compare="neighbours", best=BestParams(over=["train.learning_rate"], by="mse")
+        )
+        best, (pair,) = compare(groups, study)
+        assert [each.chosen["train.learning_rate"] for each in best] == [0.01, 0.001]
+        assert pair.says.startswith("cosine is below dot in 20 of 20 seeds (median ratio of the errors 0.5,")
+
+
+class TestReport:
+    def test_a_stage_ends_with_what_was_found(self) -> None:
+        errors = np.geomspace(1e-6, 1e-3, 11)
+        groups = [
+            configuration([*errors], model__attention="dot"),
+            configuration([*errors[:9] * 2, None, None], model__attention="hard"),
+        ]
+        comparisons = compare_pairs(groups, [(0, 1)])
+        assert closing(groups, comparisons).splitlines() == [
+            f"study: {comparisons[0].says}",
+            "study: 2 configurations, 11 seeds each; truth found by 11 of 11 dot, 9 of 11 hard (2 diverged)",
+        ]
+        assert description("abc", groups, comparisons).splitlines() == [
+            "Truth found by 11 of 11 dot, 9 of 11 hard (2 diverged). "
+            "[Errors with intervals](get-artifact?path=study/errors.png&run_uuid=abc)",
+            "",
+            "1 of 1 pairs of configurations differ in error:",
+            f"- {comparisons[0].says}",
+        ]
+
+    def test_of_many_configurations_it_counts_what_differs(self) -> None:
+        groups = [configuration([0.5 + number, None], train__epochs=number) for number in range(1, 12)]
+        comparisons = compare_pairs(groups, pairs(groups, "neighbours"))
+        assert closing(groups, comparisons).splitlines() == [
+            "study: 0 of 55 pairs of configurations differ in error; `attention study` shows them",
+            "study: 11 configurations, 2 seeds each; truth found by 11 of 22 trainings (11 diverged)",
+        ]
+        assert description("abc", groups, comparisons).splitlines()[-1] == "All of them are in `study/comparison.csv`."
