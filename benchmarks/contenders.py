@@ -143,7 +143,7 @@ def c_program(examples: Examples, weights: Weights) -> Callable[[], Result] | No
 
 def compiled_engine(examples: Examples, weights: Weights) -> Callable[[], Result]:
     """Run the project's compiled engine."""
-    return _engine(CompiledEngine, "compiled", examples, weights)
+    return _engine(partial(CompiledEngine, seed=0), "compiled", examples, weights)
 
 
 def torch_engine(examples: Examples, weights: Weights) -> Callable[[], Result]:

@@ -1,6 +1,7 @@
 """Where a study is computed: the same bytes everywhere, whoever dies; and what is said where it cannot be."""
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -9,22 +10,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numba
 import pytest
 from clusters import CLUSTERS, Cluster, need
 from conftest import Project, clean_environment
 from faulty_servers import closed_port, end_group, silent_server
 
-import attention.compiler.compiled_loop  # noqa: F401 - tells Numba where its cache is
 from attention.params import load_params
 from attention.study.trainings import TRAININGS, Outcome, Training, code_digest
+from workbench.cache import cache_folder
 from workbench.compute.schedule import CHUNK_SECONDS, Report, _Chunks, compute_chunk
 
 PACKAGES = {"dask": "distributed", "ray": "ray"}
 SOONER_OR_LATER = 240  # seconds, far more than anything here takes
 SLOW = {"train.engine": "torch", "study.seeds": 24, "study.grid": {}}  # a fifth of a second a training
 QUIET = {"PYTHONWARNINGS": "ignore"}
-KERNELS = str(Path(numba.config.CACHE_DIR))  # compiled once for all, while each study has a journal of its own
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +68,12 @@ def settings(**compute: Any) -> dict[str, Any]:
 
 
 def own_cache(project: Project) -> dict[str, str]:
-    """Return an environment in which no other study's journal is found."""
-    return {**QUIET, "XDG_CACHE_HOME": f"{project.root}.cache", "NUMBA_CACHE_DIR": KERNELS}
+    """Return an environment in which no other study's journal is found, but what was compiled is."""
+    own, all_compiled = Path(f"{project.root}.cache"), cache_folder()
+    (own / "workbench").mkdir(0o700, parents=True, exist_ok=True)
+    for program in all_compiled.glob("*.compiled") if all_compiled else ():
+        shutil.copy(program, own / "workbench")
+    return {**QUIET, "XDG_CACHE_HOME": str(own)}
 
 
 def study(project: Project, environment: Mapping[str, str] = MappingProxyType({}), **compute: Any) -> dict[str, bytes]:

@@ -97,6 +97,11 @@ def _log1p(out: Out, x: Node) -> Node:
     return out.graph.map("where", out.map("eq", d, 0), out.number(x), near)
 
 
+def _elu(out: Out, x: Node, alpha: float = 1, scale: float = 1, inner: float = 1) -> Node:
+    below = out.map("mul", _expm1(out, out.map("mul", x, inner)), alpha)
+    return out.map("mul", out.graph.map("where", out.map("gt", x, 0), x, below), scale)
+
+
 def _where(out: Out, condition: Node, x: Any, y: Any) -> Node:
     return out.graph.map("where", condition, out.number(x), out.number(y))
 
@@ -112,6 +117,13 @@ def _permute(out: Out, x: Node, order: Sequence[int]) -> Node:
     unit = np.eye(len(order), dtype=int).tolist()
     places = [axis % len(order) for axis in order]
     return out.graph.take(x, out.shape, [(0, tuple(unit[places.index(axis)])) for axis in range(len(order))])
+
+
+def _flip(out: Out, x: Node, axes: Sequence[int]) -> Node:
+    index = _along(x.shape, 0, 0, 1) if x.shape else []
+    for axis in axes:
+        index[axis] = (x.shape[axis] - 1, tuple(-factor for factor in index[axis][1]))
+    return out.graph.take(x, x.shape, index)
 
 
 def _slice(out: Out, x: Node, axis: int = 0, start: int | None = None, end: Any = None, step: int = 1) -> Node:
@@ -235,7 +247,9 @@ def _best(op: str) -> Operation:
 
 
 def _best_and_where(op: str) -> Operation:
-    def apply(out: Out, x: Node, axis: int, keep: bool = False) -> tuple[Node, Node]:
+    def apply(out: Out, x: Node, axis: int | None = None, keep: bool = False) -> Any:
+        if axis is None:
+            return out.graph.reduce(op, x, range(len(x.shape)))
         return out.graph.reduce(op, x, [axis], keep), _best(op)(out, x, axis, keep)
 
     return apply
@@ -403,41 +417,31 @@ OPERATIONS: dict[str, Operation] = {
     **{name: _function(name) for name in ("exp", "log", "tanh", "sigmoid")},
     **{name: _map(name) for name in ("mul", "div", "neg", "sqrt", "abs")},
     **{name: _compare(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")},
-    **dict.fromkeys(("_to_copy", "alias", "detach", "clone", "lift_fresh_copy", "lift_fresh", "contiguous"), _same),
-    **dict.fromkeys(("view", "_unsafe_view", "reshape", "unsqueeze", "squeeze"), _reshape),
+    **dict.fromkeys(("_to_copy", "alias", "clone", "lift_fresh_copy"), _same),
+    **dict.fromkeys(("view", "unsqueeze", "squeeze", "squeeze_"), _reshape),
     **dict.fromkeys(("full", "full_like"), _full),
-    **{
-        name: lambda out, *_, **__: out.graph.constant(0, out.shape, out.kind)
-        for name in ("zeros", "zeros_like", "new_zeros", "empty_like", "empty")
-    },
-    **{
-        name: lambda out, *_, **__: out.graph.constant(1, out.shape, out.kind)
-        for name in ("ones", "ones_like", "new_ones")
-    },
     "scalar_tensor": lambda out, number, **_: out.number(number),
     "arange": _arange,
     "add": _scaled("add"),
     "sub": _scaled("sub"),
-    "rsub": lambda out, x, y, **_: out.map("sub", y, x),
     "reciprocal": lambda out, x: out.map("div", 1, x),
     "rsqrt": lambda out, x: out.map("div", 1, out.map("sqrt", x)),
     "relu": lambda out, x: _clamp(out, x, 0),
     "clamp": _clamp,
-    "clamp_min": _clamp,
     "maximum": _map("larger"),
     "minimum": _map("smaller"),
     "pow": _power,
     "sign": _sign,
+    "elu": _elu,
     "expm1": _expm1,
     "log1p": _log1p,
     "where": _where,
     "logical_not": lambda out, x: out.graph.map("not", out.number(x)),
     "bitwise_not": _map("not"),
     **{f"{kind}_{name}": _map(name) for kind in ("logical", "bitwise") for name in ("and", "or")},
-    "copy_": lambda out, _, x, *__: out.number(x),
-    "copy": lambda out, _, x, *__: out.number(x),
     "permute": _permute,
     "expand": lambda out, x, *_, **__: out.graph.expand(x, out.shape),
+    "flip": _flip,
     "select": _select,
     "slice": _slice,
     "slice_scatter": _slice_scatter,

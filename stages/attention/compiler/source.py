@@ -106,7 +106,8 @@ class Body:
                 or (node in self._scattered and node in roots and uses[node] == 1)
             ):
                 continue
-            if node.op in ("reduce", "put", "reshape") or (node.op == "map" and (uses[node] > 1 or node.size == 1)):
+            shared = node.op == "map" and (uses[node] > 1 or node.size == 1)
+            if shared or node.op in ("reduce", "reshape") or node in self._scattered:
                 self._give_place(node)
 
     def text(self, node: Node) -> str:

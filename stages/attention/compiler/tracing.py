@@ -1,5 +1,6 @@
 """From a function of torch to a graph: the one module that touches torch's tracing."""
 
+import logging
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -54,12 +55,16 @@ def _trace(definition: Definition, function: Any) -> Any:
         structure.append(spec)
         return leaves_out
 
+    logging.disable(logging.CRITICAL)  # of what goes wrong torch would print pages
     try:
-        traced = make_fx(flat, decomposition_table=table, tracing_mode="fake", _allow_non_fake_inputs=True)(
+        pure = torch.func.functionalize(flat)  # nothing is changed in place
+        traced = make_fx(pure, decomposition_table=table, tracing_mode="fake", _allow_non_fake_inputs=True)(
             *parameters.values(), *example.values()
         )
     except Exception as error:
         raise CannotCompile(_why(definition, error)) from error
+    finally:
+        logging.disable(logging.NOTSET)
     graph = Graph()
     inputs = [
         *(graph.input("parameter", name, shape, definition.kind) for name, shape in definition.parameters.items()),
@@ -98,7 +103,7 @@ def _translate(definition: Definition, traced: Any, graph: Graph, inputs: list[N
             known[node] = known[node.args[0]][node.args[1]]
         else:
             known[node] = _operation(definition, graph, node, given)
-            if _name(node.target) == "copy_":
+            if _name(node.target).endswith("_"):  # a decomposition of torch's own works in place
                 known[node.args[0]] = known[node]
     raise AssertionError("a graph without output")
 
@@ -106,7 +111,9 @@ def _translate(definition: Definition, traced: Any, graph: Graph, inputs: list[N
 def _operation(definition: Definition, graph: Graph, node: Any, given: Any) -> Any:
     name, value = _name(node.target), node.meta.get("val")
     first = value[0] if isinstance(value, list | tuple) else value
-    out = Out(graph, tuple(map(int, first.shape)), _kind(str(first.dtype)))
+    if not all(isinstance(size, int) for size in first.shape):
+        raise CannotCompile(_refusal(definition, f"aten.{name}, whose result has a size that depends on values"))
+    out = Out(graph, tuple(first.shape), _kind(str(first.dtype)))
     if name == "select_backward":
         slopes, _, axis, at = map(given, node.args)
         return OPERATIONS["select_scatter"](out, graph.constant(0, out.shape, out.kind), slopes, axis, at)
@@ -121,9 +128,11 @@ def _operation(definition: Definition, graph: Graph, node: Any, given: Any) -> A
             out, *map(given, node.args), **{key: given(x) for key, x in node.kwargs.items() if key not in _MEMORY}
         )
     except NotImplementedError as error:
-        raise CannotCompile(
-            f"{definition.name}: cannot be compiled: got {error}; write it otherwise, or choose train.engine: torch"
-        ) from None
+        raise CannotCompile(_refusal(definition, str(error))) from None
+
+
+def _refusal(definition: Definition, got: str, instead: str = "write it otherwise") -> str:
+    return f"{definition.name}: cannot be compiled: got {got}; {instead}, or choose train.engine: torch"
 
 
 _MEMORY = ("dtype", "device", "layout", "pin_memory", "memory_format", "non_blocking")
@@ -142,21 +151,14 @@ def _why(definition: Definition, error: Exception) -> str:
     """Say in one line what torch's tracing did not take, and where in the user's function."""
     import torch
 
-    inside = [
+    frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if "/torch/" not in frame.filename and frame.filename != __file__
     ]
-    where = (
-        f" in line {inside[-1].lineno} of {inside[-1].filename.rpartition('/')[2]} ({inside[-1].line})"
-        if inside
-        else ""
-    )
+    line = frames[-1] if frames else None
+    where = f" in line {line.lineno} of {line.filename.rpartition('/')[2]} ({line.line})" if line else ""
+    if type(error).__name__ in ("GuardOnDataDependentSymNode", "DataDependentOutputException"):
+        return _refusal(definition, f"a decision that depends on values{where}", "use torch.where, write it otherwise")
     said = str(error).strip().splitlines() or [type(error).__name__]
-    depends = type(error).__name__ in ("GuardOnDataDependentSymNode", "DataDependentOutputException")
-    told = (
-        "a decision that depends on values; use torch.where" if depends else f"{said[0]}, by torch {torch.__version__}"
-    )
-    return (
-        f"{definition.name}: cannot be compiled: got{where} {told}; write it otherwise, or choose train.engine: torch"
-    )
+    return _refusal(definition, f"{said[0]}, by torch {torch.__version__}{where}")
