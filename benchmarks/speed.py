@@ -1,99 +1,159 @@
-"""Time the article's training in every hand, side by side: python benchmarks/speed.py [--rounds N]."""
+"""Time the article's training in every hand, and every function against torch and JAX: python benchmarks/speed.py.
+
+Side by side in one process: in each turn every contender once, so that a slow moment of the machine meets them all.
+Rounds that others disturbed are run again.
+"""
 
 import argparse
-import time
+import importlib.util
+import re
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params import load_params
-from attention.tasks.problem import draw_examples
-from attention.weights import draw_weights
+from attention.tasks.problem import Examples, draw_examples
+from attention.weights import Arrays, draw_weights
 from contenders import (
-    EPOCHS,
-    Contender,
-    Result,
+    SEED,
+    Program,
+    Training,
     article_loop,
     c_program,
-    compiled_engine,
+    c_vectors,
+    compiled,
     jax_scan,
-    torch_engine,
+    product,
     torch_fused,
+    torch_loop,
 )
 from report import write_report
+from timing import quartiles, ratios, side_by_side
 
-SHARE = 1 / 20  # of the examples, for the torch engine's loop over each function
+ROOT = Path(__file__).parents[1]
+PIECE = 500  # steps of torch's loops that are timed: a training of theirs takes a quarter of a minute
+CHECKED = 200  # steps after which weights are compared: later rounding is magnified, whoever computes
 
-# name -> (contender, attention function, how often in a round)
-CONTENDERS: dict[str, tuple[Contender, str, int]] = {
-    "the article's loop": (article_loop, "embedding", 1),
-    "torch, fused Adam": (torch_fused, "embedding", 1),
-    "engine torch": (torch_engine, "embedding", 1),
-    "JAX lax.scan, jit": (jax_scan, "embedding", 5),
-    "C, -O3 -march=native": (c_program, "embedding", 30),
-    **{f"engine compiled, {name}": (compiled_engine, name, 30) for name in ATTENTION_FUNCTIONS},
+HANDS: dict[str, Callable[[Training], Program | None]] = {
+    "the article's loop": article_loop,
+    "torch, fused Adam": torch_fused,
+    "engine torch": torch_loop,
+    "JAX lax.scan, jit": jax_scan,
+    "C, plain loop": c_program,
+    "C, strict vectors": c_vectors,
+    "engine compiled": compiled,
 }
+SLOW = ("the article's loop", "torch, fused Adam", "engine torch")
 
 
 def main() -> None:
-    """Run all contenders in turn, round by round, and write benchmarks/results/speed.{csv,md}."""
+    """Measure, and write benchmarks/results/speed.{csv,md} and compiled.{csv,md}."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--functions", nargs="*", help="only these, and nothing is written")
+    asked = parser.parse_args()
+    own = add_own_function()
     params = load_params()
-    (examples,) = draw_examples(params.data.problem(0), 0, "train", params.data.n_train)
-
-    runs: dict[str, tuple[Callable[[], Result], int]] = {}
-    for name, (prepare, function, repeats) in CONTENDERS.items():
-        weights = draw_weights(function, params.data.n_contexts, params.data.seq_len, 0)
-        if run := prepare(examples, weights):
-            runs[name] = run, repeats
-        if prepare is compiled_engine:
-            few = examples.take(slice(0, round(SHARE * len(examples.targets))))
-            runs[loop_of(function)] = torch_engine(few, weights), 1
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    results: dict[str, Result] = {}
-    for number in range(rounds):
-        print(f"round {number + 1} of {rounds}", flush=True)
-        for turn in range(max(repeats for _, repeats in runs.values())):
-            for name, (run, repeats) in runs.items():
-                if turn < repeats:  # the fast ones in turn, so that a slow moment of the machine meets them all
-                    started = time.perf_counter()
-                    results[name] = run()
-                    seconds[name].append(time.perf_counter() - started)
-
-    steps = EPOCHS * len(examples.targets)
-    article_mse, article_product = results["the article's loop"]
-    article = float(np.median(seconds["the article's loop"]))
-    c = float(np.median(seconds["C, -O3 -march=native"])) if "C, -O3 -march=native" in seconds else None
-    rows = []
-    for name in [name for name in CONTENDERS if name in seconds]:
-        times = seconds[name]
-        low, middle, high = np.quantile(times, [0.25, 0.5, 0.75])
-        mse, product = results[name]
-        contender, function, _ = CONTENDERS[name]
-        alike = function == "embedding"  # other functions have other weights
-        loop = float(np.median(seconds[loop_of(function)])) / SHARE
-        rows.append(
-            {
-                "training": name,
-                "steps/s": f"{steps / middle:,.0f}",
-                "quartiles": f"{steps / high:,.0f} to {steps / low:,.0f}",
-                "times the article": f"{article / middle:,.1f}",
-                "times its torch loop": f"{loop / middle:,.0f}" if contender is compiled_engine else "",
-                "of the C program": f"{c / middle:.2f}" if c else "",
-                "last MSE": f"{mse:.3e}",
-                "Δ MSE": f"{mse - article_mse:+.1e}" if alike else "",
-                "largest Δ of a·w": f"{np.abs(product - article_product).max():.1e}" if alike else "",
-            }
-        )
-    write_report("speed", rows, f"The article's training ({steps:,} steps of Adam on single examples), {rounds} rounds")
+    (examples,) = draw_examples(params.data.problem(SEED), SEED, "train", params.data.n_train)
+    if asked.functions is None:
+        compare_hands(training_of("embedding", examples), asked.rounds)
+    rows, disturbed = [], 0
+    for name in asked.functions or ATTENTION_FUNCTIONS:
+        row, again = compare_function(training_of(name, examples), asked.rounds)
+        print(" | ".join(row.values()), flush=True)
+        rows.append(row | {"function": f"{name}, as the README adds it" if name == own else name})
+        disturbed += again
+    title = f"Every function, the article's training, rounds: {asked.rounds} each, {disturbed} disturbed and run again"
+    if asked.functions is None:
+        write_report("compiled", rows, title)
 
 
-def loop_of(function: str) -> str:
-    """Return the name of the torch engine's loop over a function."""
-    return f"loop of {function}"
+def training_of(function: str, examples: Examples) -> Training:
+    """Return the article's training of a function with its default options."""
+    contexts, (_, seq_len) = int(examples.queries.max()) + 1, examples.values.shape
+    return Training(draw_weights(function, contexts, seq_len, SEED), examples)
+
+
+def add_own_function() -> str:
+    """Add the function that the README adds to the registry, as its reader would; return its name."""
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    path = Path(tempfile.mkdtemp()) / "own.py"
+    path.write_text(block)
+    spec = importlib.util.spec_from_file_location("attention.functions.own", path)
+    assert spec  # noqa: S101
+    assert spec.loader  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    ATTENTION_FUNCTIONS.update(module.FUNCTIONS)
+    (name,) = module.FUNCTIONS
+    return str(name)
+
+
+def compare_hands(training: Training, rounds: int) -> None:
+    """Time the article's function in every hand, and write benchmarks/results/speed.{csv,md}."""
+    whole = {name: program for name, prepare in HANDS.items() if (program := prepare(training))}
+    piece = training.first(PIECE)
+    timed = whole | {name: program for name in SLOW if (program := HANDS[name](piece))}
+    steps = {name: PIECE if name in SLOW else training.steps for name in timed}
+    results = {name: program() for name, program in whole.items()}
+    seconds, again = side_by_side(timed, rounds)
+    each = {name: [time / steps[name] for time in times] for name, times in seconds.items()}  # seconds a step
+    article, c = each["the article's loop"], each.get("C, plain loop")
+    errors, after = results["the article's loop"]
+    rows = [
+        {
+            "training": name,
+            "steps/s": quartiles([1 / time for time in each[name]], ",.0f"),
+            "times the article": f"{np.median(ratios(article, each[name])):,.1f}",
+            "of the plain C loop": f"{np.median(ratios(c, each[name])):.2f}" if c else "",
+            "last MSE": f"{own[-1]:.3e}",
+            "Δ MSE": f"{own[-1] - errors[-1]:+.1e}",
+            "largest Δ of a·w": f"{np.abs(product(arrays) - product(after)).max():.1e}",
+            "bytes": "the engine's" if same(arrays, results["engine compiled"][1]) else "",
+        }
+        for name, (own, arrays) in results.items()
+    ]
+    title = f"The article's training ({training.steps:,} steps of Adam on single examples), rounds: {rounds}"
+    write_report("speed", rows, f"{title}, {again} disturbed and run again")
+
+
+def compare_function(training: Training, rounds: int) -> tuple[dict[str, str], int]:
+    """Return the line of a function, and how many rounds were disturbed."""
+    programs = {"compiled": compiled(training), "torch": torch_loop(training.first(PIECE))}
+    few = training.first(CHECKED)
+    ended, exact = {"compiled": compiled(few)()[1]}, torch_loop(few)()[1]
+    if (jax := jax_scan(training)) and (jax_few := jax_scan(few)):
+        programs["JAX"], ended["JAX"] = jax, jax_few()[1]
+    errors = {name: programs[name]()[0][-1] for name in ended}
+    seconds, again = side_by_side(programs, rounds)
+    steps = {name: PIECE if name == "torch" else training.steps for name in programs}
+    each = {name: [time / steps[name] for time in times] for name, times in seconds.items()}
+    row = {
+        "function": training.weights.function,
+        "engine, steps/s": quartiles([1 / time for time in each["compiled"]], ",.0f"),
+        "torch loop": f"{1 / np.median(each['torch']):,.0f}",
+        "JAX": f"{1 / np.median(each['JAX']):,.0f}" if jax else "",
+        "times torch (target 300)": f"{np.median(ratios(each['torch'], each['compiled'])):,.0f}",
+        "times JAX (target 2)": quartiles(ratios(each["JAX"], each["compiled"]), ".1f") if jax else "",
+        "last MSE": f"{errors['compiled']:.2e}",
+        "of JAX": f"{errors['JAX']:.2e}" if jax else "",
+        f"Δ from torch after {CHECKED} steps": f"{distance(ended['compiled'], exact):.0e}",
+        "of JAX's": f"{distance(ended['JAX'], exact):.0e}" if jax else "",
+    }
+    return row, again
+
+
+def distance(one: Arrays, other: Arrays) -> float:
+    """Return the largest difference between weights."""
+    return max(float(np.abs(one[name] - other[name]).max()) for name in other)
+
+
+def same(one: Arrays, other: Arrays) -> bool:
+    """Whether two networks have the same bytes."""
+    return all(np.array_equal(one[name], other[name]) for name in other)
 
 
 if __name__ == "__main__":

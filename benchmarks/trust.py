@@ -1,6 +1,6 @@
 """Show what the results withstand: python benchmarks/trust.py [PART …].
 
-The parts: cpu, aarch64, torch, tracker, kills, input, hostile, disk, race, restore.
+The parts: cpu, aarch64, zlib, torch, tracker, kills, input, hostile, disk, race, restore.
 
 Everything that tests/ tries in short, at full size: other processors, trackers that fail, kills, wrong input, full
 disks, many processes at once. Parts that are not named keep their rows. All of it takes about an hour on two cores.
@@ -18,11 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from PIL import features
+from zlib_ng import zlib_ng
 
 from report import RESULTS, write_markdown, write_report
 
@@ -32,6 +36,7 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 
 import bad_inputs  # noqa: E402
 import cpu_settings  # noqa: E402
+import deflating  # noqa: E402
 import faulty_servers  # noqa: E402
 import full_disk  # noqa: E402
 import killing  # noqa: E402
@@ -49,6 +54,7 @@ Row = dict[str, str]
 WHAT = {
     "cpu": "other processors: every function",
     "aarch64": "other processors: an ARM one, emulated",
+    "zlib": "other libraries that compress pictures",
     "torch": "other processors: `engine: torch`",
     "tracker": "trackers that fail, and how much longer it takes",
     "kills": "kills and interrupts",
@@ -69,6 +75,9 @@ HOSTILE = {
     "runs in the store forged by a colleague: restored, verified, listed": "workbench/test_hostile",
     "git settings, hooks and environment, the user's and others'": "workbench/test_git",
     "a cache that others can write, that is no folder, or cut short": "workbench/test_cache",
+    "runs and experiments of any content, listed": "workbench/test_hostile_store",
+    "a store that was deleted, locked, copied, or is of another MLflow": "workbench/test_store_faults",
+    "passwords and tokens, in addresses, settings and messages": "workbench/test_secrets",
 }
 
 
@@ -77,6 +86,7 @@ def main() -> None:
     parts = {
         "cpu": cpu,
         "aarch64": aarch64,
+        "zlib": zlibs,
         "torch": torch_engine,
         "tracker": tracker,
         "kills": kills,
@@ -172,6 +182,17 @@ def aarch64(_: Project, place: Path) -> Told:
     different = cpu_settings.differences(*digests)
     result = f"{len(different)} differ: {'; '.join(different[:3])}" if different else "the same bytes"
     yield "aarch64, emulated", f"{sum(map(len, digests[0].values()))} files of {len(digests[0])} pipelines", result
+
+
+def zlibs(finished: Project, _: Path) -> Told:
+    """Every picture of a pipeline, compressed again by other libraries than that of Pillow here."""
+    drawn = [path.read_bytes() for path in sorted((finished.root / "data").rglob("*.png"))]
+    here = f"zlib-ng {features.version_feature('zlib_ng')}" if features.check_feature("zlib_ng") else "a zlib"
+    libraries = {f"zlib {zlib.ZLIB_RUNTIME_VERSION}": zlib, f"zlib-ng {zlib_ng.ZLIBNG_VERSION} of PyPI": zlib_ng}
+    for name, library in libraries.items():
+        same = sum(deflating.compress(one, library, deflating.OURS) == deflating.compressed(one) for one in drawn)
+        result = "the same bytes" if same == len(drawn) else f"{len(drawn) - same} differ"
+        yield f"{name}, as Pillow's {here}", f"{len(drawn)} pictures", result
 
 
 def torch_engine(_: Project, place: Path) -> Told:

@@ -21,6 +21,7 @@ from filelock import FileLock
 from ruamel.yaml import YAML
 
 from attention.project import project as laboratory
+from workbench.cache import cache_folder
 from workbench.command.dvc_lock import locked_outputs
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 # A shell ignores SIGINT in what it starts in the background, and so would all that the tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers take what their controller says
+    os.environ |= {"WARM_PYTHON": tempfile.mkdtemp(prefix="warm"), "WARM_PYTHON_OWNER": str(os.getpid())}
+    atexit.register(shutil.rmtree, os.environ["WARM_PYTHON"])  # and so the warm Python ends
 
 os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "60"  # of the tests' own questions to servers, on a machine that is busy
 
@@ -69,6 +74,24 @@ def clean_environment(**more: str) -> dict[str, str]:
     return kept | identity | {"PATH": path, "PYTHONWARNINGS": "default"} | quiet | more
 
 
+def warm_environment(**more: str) -> dict[str, str]:
+    """Return a clean environment in which `python` and `dvc` find the slow libraries imported."""
+    environment = clean_environment(**more)
+    return environment | {"PATH": f"{warm_commands()}{os.pathsep}{environment['PATH']}"}
+
+
+def own_cache(folder: Path) -> dict[str, str]:
+    """Return an environment whose cache is in `folder`: it has what is compiled already, and of no study a journal."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    cache = folder / "workbench"
+    if not cache.exists():
+        cache.mkdir(mode=0o700)
+        for file in (cache_folder() or cache).iterdir():
+            if file.is_file():
+                shutil.copy2(file, cache)
+    return {"XDG_CACHE_HOME": str(folder)}
+
+
 def copy_of_project(folder: Path) -> Path:
     """Copy what git knows of the project (committed or not) into a new repository with one commit."""
     listed = subprocess.run(
@@ -87,27 +110,28 @@ def copy_of_project(folder: Path) -> Path:
 
 @cache
 def warm_commands() -> Path:
-    """Start the warm Python of this process, and return the folder of the `python` and `dvc` that go through it."""
-    folder = Path(tempfile.mkdtemp(prefix="warm"))
-    for name in ("python", "dvc"):
+    """Start the warm Python, one for all workers, and return the folder of the commands that go through it."""
+    folder = Path(os.environ["WARM_PYTHON"])
+    with FileLock(folder / "lock"):
+        if not (folder / "socket").exists():
+            _start_warm_python(folder)
+    return folder
+
+
+def _start_warm_python(folder: Path) -> None:
+    for name in ("python", "dvc", "attention"):
         command = folder / name
         command.write_text(f"#!{sys.executable} -IS\n{(SUPPORT / 'warm_client.py').read_text()}")
         command.chmod(0o755)
     quiet = {"PYTHONWARNINGS": "ignore", "MLFLOW_CONFIGURE_LOGGING": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     server = subprocess.Popen(
-        [sys.executable, str(SUPPORT / "warm_python.py"), str(folder / "socket")], env=clean_environment(**quiet)
+        [sys.executable, str(SUPPORT / "warm_python.py"), str(folder / "socket"), os.environ["WARM_PYTHON_OWNER"]],
+        env=clean_environment(**quiet),
     )
-
-    def end() -> None:
-        server.kill()
-        server.wait()
-        shutil.rmtree(folder)
-
-    atexit.register(end)
     while not (folder / "socket").exists():
         assert server.poll() is None, "tests/support/warm_python.py has ended"
         time.sleep(0.05)
-    return folder
+    server.returncode = 0  # it is nobody's to wait for: other workers may need it longer
 
 
 @dataclass(frozen=True)
@@ -125,9 +149,7 @@ class Project:
 
     def attempt(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the project's root, as a user would, and capture what it prints."""
-        env = clean_environment(**environment)
-        if self.warm:
-            env["PATH"] = f"{warm_commands()}{os.pathsep}{env['PATH']}"
+        env = warm_environment(**environment) if self.warm else clean_environment(**environment)
         return subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True, check=False, timeout=300)
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -253,7 +275,7 @@ def _train_at_once(copies: list[Project], store: str) -> list[int]:
         for project in copies:
             with (project.root / "said.txt").open("w") as said:
                 command = ["python", "stages/train.py"]
-                env = clean_environment(MLFLOW_TRACKING_URI=store)
+                env = warm_environment(MLFLOW_TRACKING_URI=store)
                 started.append(
                     subprocess.Popen(command, cwd=project.root, env=env, stdout=said, stderr=subprocess.STDOUT)
                 )

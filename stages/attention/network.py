@@ -40,13 +40,13 @@ class AttentionNetwork(nn.Module):
         *,
         n_keys: int | None = None,
         seed: int = 0,
-        **options: float | None,
+        **options: float | str | None,
     ) -> None:
         super().__init__()
         weights = draw_weights(attention, n_contexts, seq_len, seed, options=options, n_keys=n_keys)
         self.function = ATTENTION_FUNCTIONS[attention].attend
         self.options = weights.options
-        self._noise = stream(seed, "gumbel noise") if ATTENTION_FUNCTIONS[attention].noisy else None
+        self._noise = stream(seed, "gumbel noise") if ATTENTION_FUNCTIONS[attention].takes_noise(self.options) else None
         self.register_buffer("positions", torch.arange(seq_len, dtype=torch.float32), persistent=False)
         self.register_buffer("numbers", torch.arange(seq_len), persistent=False)
         self.attention = nn.ParameterDict()  # which would sort what it is made from

@@ -36,6 +36,8 @@ def main() -> None:
 
 def project() -> Project:
     """Return the laboratory as the workbench must know it."""
+    from attention.command.experiments import EXPERIMENTS
+    from attention.command.study import STUDY
     from attention.params import load_params
     from attention.params.schema import Params
     from attention.training.engines import promises_bytes
@@ -59,6 +61,7 @@ def project() -> Project:
         why_tolerated="engine torch does not promise its bytes",
         loading=("attention.params",),
         variants=(SMALL_THROUGH_TORCH,),
+        commands={"study": STUDY, "experiments": EXPERIMENTS},
     )
 
 

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions.check import draw_parameters, parameter_shapes
 from attention.functions.entry import OptionError, Options, resolve_options
 from workbench.stage.errors import UserError, show_name
 from workbench.stage.inputs import from_json, regular
@@ -73,7 +74,7 @@ def draw_weights(
     seq_len: int,
     seed: int,
     origin: Mapping[str, Any] | None = None,
-    options: Mapping[str, float | None] | None = None,
+    options: Mapping[str, float | str | None] | None = None,
     n_keys: int | None = None,
 ) -> Weights:
     """Draw initial weights with torch's distributions, from NumPy streams so that the bytes do not depend on the CPU.
@@ -83,19 +84,16 @@ def draw_weights(
 
     Raises:
         OptionError: the function cannot have these options.
+        FunctionError: its entry does not say how they are drawn.
 
     """
     entry = ATTENTION_FUNCTIONS[function]
     resolved = resolve_options(entry, options or {}, seq_len)
     attention, linear = stream(seed, "attention weights"), stream(seed, "linear weights")
     bound = np.float32(1 / math.sqrt(seq_len))
-    arrays = {}
-    for name, shape in entry.shapes(n_contexts, n_keys or seq_len, **resolved).items():
-        if name in entry.initial:
-            numbers = entry.initial[name](attention, shape, seq_len=seq_len, **resolved)
-        else:
-            numbers = attention.standard_normal(shape)
-        arrays[f"attention.{name}"] = numbers.astype(np.float32)
+    shapes = parameter_shapes(function, n_contexts, n_keys or seq_len, resolved, entry)
+    drawn = draw_parameters(function, shapes, attention, seq_len, resolved, entry)
+    arrays = {f"attention.{name}": numbers for name, numbers in drawn.items()}
     for name, shape in _linear_shapes(seq_len).items():
         arrays[name] = (2 * linear.random(shape, dtype=np.float32) - 1) * bound
     return Weights(function, n_contexts, seq_len, arrays, origin or {}, resolved, n_keys)
@@ -173,9 +171,10 @@ _AGAIN = "`dvc repro -f train` writes it again"
 
 
 def array_shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
-    """Return the name and shape of every array, in the order of the registry, in which the kernels take them."""
+    """Return the name and shape of every array, in the order of the registry, in which compiled programs take them."""
     function = ATTENTION_FUNCTIONS[weights.function]
-    attention = function.shapes(weights.n_contexts, weights.n_keys or weights.seq_len, **weights.options)
+    n_keys = weights.n_keys or weights.seq_len
+    attention = parameter_shapes(weights.function, weights.n_contexts, n_keys, weights.options, function)
     return {f"attention.{name}": shape for name, shape in attention.items()} | _linear_shapes(weights.seq_len)
 
 

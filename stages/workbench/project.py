@@ -1,5 +1,6 @@
 """What a project tells the workbench: a description, and nothing to inherit."""
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,22 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Command:
+    """A command of the project's own, beside the workbench's.
+
+    Attributes:
+        help: what it does, in a line.
+        call: from the project's folder and what was given to the status; what a user can mend is a UserError.
+        arguments: adds to the parser what can be given.
+
+    """
+
+    help: str
+    call: Callable[[Path, Namespace], int]
+    arguments: Callable[[ArgumentParser], None] = lambda _: None
+
+
+@dataclass(frozen=True)
 class Project:
     """What every command must know.
 
@@ -69,6 +86,7 @@ class Project:
         loading: the modules or packages that read parameters only to check them.
         exempt: sections of params.yaml that no result depends on.
         variants: other parameters, by dotted key, with which stages open modules that they otherwise do not.
+        commands: those of the project's own, by name.
 
     """
 
@@ -88,6 +106,7 @@ class Project:
     loading: Sequence[str] = ()
     exempt: Sequence[str] = ("tracking", "compute")
     variants: Sequence[Mapping[str, Any]] = ()
+    commands: Mapping[str, Command] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

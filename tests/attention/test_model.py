@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.functions.entry import OptionError
+from attention.functions.entry import OptionError, with_defaults
 from attention.network import AttentionNetwork, load_model
 from attention.weights import ModelError, Weights, draw_weights, save_weights
 
@@ -55,7 +55,8 @@ def test_get_attention_is_the_registered_function_of_the_network_s_parameters(na
         contexts,
         torch.arange(POSITIONS),
         positions=torch.arange(7.0),
-        **ATTENTION_FUNCTIONS[name].options,
+        noise=None,
+        **with_defaults(ATTENTION_FUNCTIONS[name], {}),
     )
     assert torch.equal(attention, expected)
     assert torch.equal(attention[0], attention[2])
@@ -124,7 +125,7 @@ def test_a_network_and_the_arrays_it_came_from_share_no_memory() -> None:
 def test_options_reach_the_function_and_its_parameters() -> None:
     network = AttentionNetwork("multihead", CONTEXTS, POSITIONS, width=6, heads=3)
     assert network.attention["query"].shape == (CONTEXTS, 6)
-    assert network.options == {"width": 6, "heads": 3}
+    assert network.options == {"width": 6, "normalizer": "softmax", "temperature": 1.0, "heads": 3}
     cold = AttentionNetwork("softmax", CONTEXTS, POSITIONS, temperature=0.5)
     expected = (cold.attention["scores"] * 2).softmax(-1)
     torch.testing.assert_close(cold.get_attention(torch.arange(CONTEXTS)), expected)

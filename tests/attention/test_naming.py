@@ -6,6 +6,7 @@ import pytest
 from conftest import ROOT
 
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions.entry import with_defaults
 from attention.params import load_params
 from attention.views.naming import DEFAULTS, differences, run_name
 
@@ -46,6 +47,12 @@ def test_the_defaults_are_those_of_params_yaml() -> None:
         ({"model.attention": "softmax", "model.temperature": 1.0}, "softmax, seed 0"),
         ({"model.attention": "softmax", "model.temperature": 0.5}, "softmax, temperature 0.5, seed 0"),
         ({"model.attention": "multihead", "model.width": 8, "model.heads": 4}, "multihead, heads 4, seed 0"),
+        ({"model.attention": "dot", "model.normalizer": "softmax"}, "dot, seed 0"),
+        ({"model.attention": "dot", "model.normalizer": "entmax15"}, "dot, normalizer entmax15, seed 0"),
+        (
+            {"model.attention": "dot", "model.normalizer": "hard", "train.engine": "torch"},
+            "dot, normalizer hard, engine torch, seed 0",
+        ),
         ({"train.engine": "compiled"}, "embedding, seed 0"),
         ({"train.engine": "torch"}, "embedding, engine torch, seed 0"),
         ({"model.attention": "hard", "train.engine": "torch"}, "hard, engine torch, seed 0"),
@@ -63,7 +70,7 @@ def test_the_experiment_of_dvc_stands_behind() -> None:
 @pytest.mark.parametrize("name", ATTENTION_FUNCTIONS)
 def test_a_function_with_its_own_options_differs_in_nothing(name: str) -> None:
     function = ATTENTION_FUNCTIONS[name]
-    options = {f"model.{option}": value for option, value in function.options.items()}
+    options = {f"model.{option}": value for option, value in with_defaults(function, {}).items()}
     resolved = ARTICLE | {"model.attention": name, "train.engine": "compiled"} | options
     assert differences(resolved) == {}
 

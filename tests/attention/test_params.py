@@ -13,7 +13,7 @@ from dvc.utils.serialize import parse_yaml  # type: ignore[import-untyped,unused
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
 from attention.params import load_params, load_study
 from attention.params.schema import Params
 from workbench.stage.errors import ParamsError
@@ -24,6 +24,8 @@ TREE: dict[str, Any] = parse_yaml(DEFAULT, "params.yaml")
 
 SEED = "a whole number from 0 to 9223372036854775807"
 ADDRESS = "null, or host:port of a Dask scheduler or of the head of a Ray cluster"
+SECTION = ", ".join(["attention", *OPTIONS])
+NORMALIZER = "one of: softmax, sparsemax, entmax15, sigmoid, hard"
 EPOCHS = "a whole number from 1 to 10000"
 POSITIONS = (
     "the word random, or a list of 5 positions (one for each of data.n_contexts), each from 0 to 7 (data.seq_len - 1)"
@@ -200,6 +202,8 @@ def test_a_learning_rate_may_be_spelled_in_any_way_of_yaml_1_2(load: Load, value
         ("heads", "true", "model.heads: got true; allowed: null, or a whole number from 1 to 1024"),
         ("window", "1025", "model.window: got 1025; allowed: null, or a whole number from 1 to 1024"),
         ("beta", "1001", "model.beta: got 1001; allowed: null, or a number from 0.001 to 1000"),
+        ("normalizer", "argmax", f"model.normalizer: got 'argmax'; allowed: null, or {NORMALIZER}"),
+        ("normalizer", "[]", f"model.normalizer: got []; allowed: null, or {NORMALIZER}"),
         ("seeds", "0", "study.seeds: got 0; allowed: a whole number from 1 to 100000"),
         ("backend", "threads", "compute.backend: got 'threads'; allowed: one of: threading, loky, dask, ray"),
         ("workers", "0", "compute.workers: got 0; allowed: null, for all cores, or a whole number from 1 to 65536"),
@@ -261,6 +265,17 @@ def with_model(**leaves: object) -> str:
             ],
         ),
         (
+            {"attention": "softmax", "normalizer": "hard"},
+            [
+                "model.normalizer: got 'hard'; allowed with softmax: null, as the function has no such option (it has: "
+                "temperature); set it to null"
+            ],
+        ),
+        (
+            {"attention": "dot", "normalizer": "sparsemax", "engine": "compiled"},
+            ["train.engine: got 'compiled'; allowed with dot, which has no kernel: one of: auto, torch"],
+        ),
+        (
             {"attention": "multihead", "heads": 3},
             ["model.heads: got 3; allowed with multihead: a divisor of the width, 8; change heads or width"],
         ),
@@ -284,9 +299,10 @@ def test_values_that_the_attention_function_rules_out_are_refused(
 
 def test_options_of_the_function_are_taken_and_may_be_left_out(load: Load) -> None:
     model = load(with_model(attention="multihead", heads=4, width=12)).model
-    assert model.options == {"temperature": None, "width": 12, "heads": 4, "window": None, "beta": None}
+    given = {"width": 12, "heads": 4}
+    assert model.options == {name: given.get(name) for name in OPTIONS}
     assert load(without(*MODEL[1:])).model.options == dict.fromkeys(model.options)
-    assert load(with_model(attention="softmax", temperature=2)).model.temperature == 2.0
+    assert load(with_model(attention="softmax", temperature=2)).model.options["temperature"] == 2.0
 
 
 def test_a_long_value_is_cut_so_that_the_line_stays_readable(load: Load) -> None:
@@ -301,11 +317,11 @@ def test_a_long_value_is_cut_so_that_the_line_stays_readable(load: Load) -> None
         (without("seed:"), [f"seed: missing; allowed: {SEED}"]),
         (
             without("model:", *MODEL),
-            ["model: missing; allowed: a section with the keys attention, temperature, width, heads, window, beta"],
+            [f"model: missing; allowed: a section with the keys {SECTION}"],
         ),
         (
             without(*MODEL),
-            ["model: got null; allowed: a section with the keys attention, temperature, width, heads, window, beta"],
+            [f"model: got null; allowed: a section with the keys {SECTION}"],
         ),
         (
             DEFAULT.replace("epochs:", "epoch:", 1),
@@ -578,5 +594,5 @@ def test_options_of_a_function_that_is_not_in_the_grid_do_not_count(tmp_path: Pa
     text = with_grid("{model.attention: [embedding, dot]}", attention="multihead", width=4, heads=2)
     (tmp_path / "params.yaml").write_text(text)
     params, configurations = load_study(tmp_path / "params.yaml")
-    assert (params.model.width, params.model.heads) == (4, 2)
-    assert [(each.params.model.width, each.params.model.heads) for each in configurations] == [(None, None), (4, None)]
+    chosen = [model.options for model in (params.model, *(each.params.model for each in configurations))]
+    assert [(each["width"], each["heads"]) for each in chosen] == [(4, 2), (None, None), (4, None)]

@@ -75,8 +75,8 @@ class TestMembersAreThePipelineSOwnTrainings:
         (project.root / "stages/attention/functions/cube.py").write_text(
             "from attention.functions.entry import AttentionFunction\n"
             "from attention.functions.table import score_table\n\n\n"
-            "def cube(parameters, contexts, **_):\n    return parameters['scores'][contexts] ** 3\n\n\n"
-            "FUNCTIONS = {'cube': AttentionFunction(cube, score_table, 'E[c]³', 'of ones own')}\n"
+            "def cube(parameters, queries, keys, **_):\n    return parameters['scores'][queries][..., keys] ** 3\n\n\n"
+            "FUNCTIONS = {'cube': AttentionFunction(cube, score_table, 'E[q,k]³', 'of ones own')}\n"
         )
         project.set_params({"study.grid": {"model.attention": ["embedding", "cube"]}, "study.seeds": 2})
         run_study(project)

@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions.entry import with_defaults
 from attention.training.engines import attention_of
 from attention.weights import Arrays, ModelError, Weights, draw_weights, load_weights, save_weights
 
@@ -120,7 +121,7 @@ def test_the_bias_is_uniform_over_the_seeds() -> None:
 def test_weights_have_the_shapes_of_the_registry_and_their_seed(function: str) -> None:
     one, again, other = (draw_weights(function, 3, 7, seed) for seed in (0, 0, 1))
     entry = ATTENTION_FUNCTIONS[function]
-    shapes = {f"attention.{name}": shape for name, shape in entry.shapes(3, 7, **entry.options).items()}
+    shapes = {f"attention.{name}": shape for name, shape in entry.shapes(3, 7, **with_defaults(entry, {})).items()}
     assert {name: array.shape for name, array in one.arrays.items()} == shapes | {
         "linear.weight": (1, 7),
         "linear.bias": (1,),
@@ -176,8 +177,18 @@ def test_the_metadata_hold_the_options_of_a_function_that_has_some(tmp_path: Pat
     weights = draw_weights("multihead", 3, 7, 11, ORIGIN, {"heads": 4})
     save_weights(tmp_path / "model.safetensors", weights)
     with safe_open(tmp_path / "model.safetensors", framework="numpy") as file:
-        assert json.loads(file.metadata()["attention"])["options"] == {"width": 8, "heads": 4}
-    assert load_weights(tmp_path / "model.safetensors").options == {"width": 8, "heads": 4}
+        assert json.loads(file.metadata()["attention"])["options"] == {
+            "width": 8,
+            "heads": 4,
+            "normalizer": "softmax",
+            "temperature": 1.0,
+        }
+    assert load_weights(tmp_path / "model.safetensors").options == {
+        "width": 8,
+        "normalizer": "softmax",
+        "temperature": 1.0,
+        "heads": 4,
+    }
 
 
 @pytest.mark.parametrize("options", [{}, {"width": 8}, {"width": 8, "heads": 3}, {"width": "8", "heads": 2}, [], 7])

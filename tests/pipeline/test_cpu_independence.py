@@ -1,17 +1,20 @@
-"""The same bytes on any CPU: the whole pipeline, for every function, as an old machine would run it.
+"""The same bytes on any CPU and by any zlib: the whole pipeline, for each function, as on an old machine.
 
 `benchmarks/trust.py` tries every setting alone; here all of them at once stand against this machine as it is.
 """
 
 import hashlib
+import importlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from clusters import need
+from conftest import ROOT, Project
 from cpu_settings import STAGES, differences, run_pipelines, settings, small_configurations
+from deflating import DEFAULT, OURS, compress, compressed
 
 from workbench.command.dvc_lock import locked_outputs
 
@@ -61,3 +64,23 @@ def test_the_committed_lock_is_what_this_system_makes(name: str, runs: dict[str,
         as_dvc = f"{hashlib.md5(json.dumps(inside, sort_keys=True).encode(), usedforsecurity=False).hexdigest()}.dir"
         assert made.get(path, as_dvc if inside else None) == digest, path
     assert {file for file in made if not file.startswith("data/plot/epochs/")} == {*locked} - {"data/plot/epochs"}
+
+
+def pictures(project: Project) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((project.root / "data").rglob("*.png"))]
+
+
+@pytest.mark.parametrize("name", ["zlib", "zlib_ng.zlib_ng"])
+def test_pictures_have_the_same_bytes_whatever_compresses_them(name: str, finished_project: Project) -> None:
+    """Systems and Pillow's builds differ in it: the distribution's zlib, zlib-ng."""
+    need("zlib_ng", "pip install -r requirements-dev.lock")
+    drawn, library = pictures(finished_project), importlib.import_module(name)
+    assert len(drawn) > 5
+    assert [compress(picture, library, OURS) == compressed(picture) for picture in drawn] == [True] * len(drawn)
+
+
+def test_by_pillows_own_strategy_they_would_not(finished_project: Project) -> None:
+    need("zlib_ng", "pip install -r requirements-dev.lock")
+    one, other = (importlib.import_module(name) for name in ("zlib", "zlib_ng.zlib_ng"))
+    drawn = pictures(finished_project)
+    assert not any(compress(picture, one, DEFAULT) == compress(picture, other, DEFAULT) for picture in drawn)

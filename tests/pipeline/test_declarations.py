@@ -63,7 +63,7 @@ def seen(exported: Project) -> dict[str, Use]:
 @pytest.fixture(scope="module")
 def pipeline(seen: dict[str, Use]) -> Pipeline:
     """The folders that the stages declare or could declare."""
-    return describe_pipeline(ROOT, STAGES, seen.values(), EXEMPT)
+    return describe_pipeline(ROOT, STAGES, seen.values(), EXEMPT, leaf_keys(Params))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -86,8 +86,8 @@ def test_another_process_in_another_folder_and_environment_writes_the_same_bytes
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_declared_parameter_is_a_leaf_of_the_schema(stage: str) -> None:
-    assert set(STAGES[stage].get("params", [])) <= set(leaf_keys(Params))
+def test_every_declared_parameter_is_of_the_schema(stage: str) -> None:
+    assert set(STAGES[stage].get("params", [])) <= {*leaf_keys(Params), *Params.model_fields}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -99,7 +99,7 @@ def test_an_entry_taken_out_of_dvc_yaml_is_reported(stage: str, seen: dict[str, 
             (name,) = names([declared[kind].pop(index)])
             report = {*disagreements(pipeline, declared, seen[stage])} - before
             assert report
-            assert all(line.startswith((f"{VERBS[kind]} {name},", f"{VERBS[kind]} {name}/")) for line in report)
+            assert all(line.startswith(tuple(f"{VERBS[kind]} {name}{end}" for end in ",/.")) for line in report)
 
 
 def test_an_entry_too_many_in_dvc_yaml_is_reported(seen: dict[str, Use], pipeline: Pipeline) -> None:
@@ -114,6 +114,17 @@ def test_an_entry_too_many_in_dvc_yaml_is_reported(seen: dict[str, Use], pipelin
         *(f"declares {file}, but does not open it" for file in pipeline.folders["stages/attention/pictures"]),
         "declares train.epochs, but does not read it",
     }
+
+
+def test_a_leaf_of_a_declared_section_that_is_not_read_is_reported(seen: dict[str, Use], pipeline: Pipeline) -> None:
+    larger = replace(pipeline, leaves=pipeline.leaves | {"model.more"})
+    report = {*disagreements(larger, STAGES["train"], seen["train"])}
+    assert report - {*disagreements(pipeline, STAGES["train"], seen["train"])} == {
+        "declares model.more, but does not read it"
+    }
+    more, less = larger.changes(STAGES["train"], seen["train"])["params"]
+    assert less == ["model"]
+    assert {"model.attention", "model.width"} <= {*more} <= {*leaf_keys(Params)}
 
 
 def test_a_file_of_a_folder_that_is_not_opened_is_reported(seen: dict[str, Use], pipeline: Pipeline) -> None:

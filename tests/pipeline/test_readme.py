@@ -6,14 +6,13 @@ import re
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project, clean_environment
+from conftest import ROOT, Project, clean_environment, warm_commands
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import Params
@@ -34,13 +33,15 @@ COMMANDS = [
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, finished_project: Project) -> Project:
-    """A clone of the small project after its results were committed, with this environment as its .venv."""
+    """A clone of the small project after its results were committed, whose .venv is the warm Python."""
     folder = tmp_path_factory.mktemp("readme") / "clone"
     finished_project.run("git", "clone", "--quiet", str(finished_project.root), str(folder))
-    (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+    (folder / ".venv").mkdir()
+    (folder / ".venv/bin").symlink_to(warm_commands())
     for lock in folder.glob("requirements*.lock"):
         os.utime(lock, (0, 0))  # else make would install it, for minutes
-    return Project(folder, warm=False)
+    (folder / ".venv/.installed").touch()
+    return Project(folder)
 
 
 def test_the_readme_has_the_commands_that_a_newcomer_needs() -> None:
@@ -84,7 +85,11 @@ def wait_for_queue(clone: Project) -> None:
 def show(clone: Project) -> None:
     """Start `make ui`, wait for its page, and end it as Ctrl-C would."""
     process = subprocess.Popen(
-        ["make", "ui"], cwd=clone.root, env=clean_environment(), start_new_session=True, stderr=subprocess.PIPE
+        ["make", "ui"],
+        cwd=clone.root,
+        env=clean_environment(MLFLOW_WORKERS="1"),
+        start_new_session=True,
+        stderr=subprocess.PIPE,
     )
     try:
         assert any(answers("http://127.0.0.1:5000/health") for _ in range(120)), process.stderr
@@ -120,7 +125,7 @@ def test_the_readme_names_every_attention_function_and_module() -> None:
 
 def test_the_table_of_functions_is_that_of_the_registry() -> None:
     for name, function in ATTENTION_FUNCTIONS.items():
-        options = ", ".join(f"`{option}` {value:g}" for option, value in function.options.items())
+        options = ", ".join(f"`{key}` {option.default}".removesuffix(".0") for key, option in function.options.items())
         cells = (f"`{name}`", function.equation, function.values, options, function.source)
         assert f"| {' | '.join(cells)} |" in README.splitlines(), "the README lacks this row"
 
@@ -139,7 +144,7 @@ def test_the_comparison_names_every_function() -> None:
 def test_a_function_of_one_s_own_is_one_block_in_one_file(project: Project) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
     (project.root / "stages/attention/functions/power.py").write_text(block)
-    project.set_params({"model.attention": "power", "model.temperature": 0.25})
+    project.set_params({"model.attention": "power", "model.exponent": 4.0})
     project.run("dvc", "repro", "--quiet")
     assert project.run("git", "status", "--porcelain", "stages", "dvc.yaml").stdout.split() == [
         "??",
@@ -148,7 +153,7 @@ def test_a_function_of_one_s_own_is_one_block_in_one_file(project: Project) -> N
     with sqlite3.connect(project.root / "mlflow.db") as store:
         own = "run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'attention.key')"  # and not of the study
         params = dict(store.execute(f"SELECT key, value FROM params WHERE {own}"))  # noqa: S608
-    assert (params["model.attention"], params["model.temperature"]) == ("power", "0.25")
+    assert (params["model.attention"], params["model.exponent"]) == ("power", "4.0")
     metrics = json.loads((project.root / "data/evaluate/metrics.json").read_text())
     assert metrics["mse"] < metrics["baseline"]["mean"]
     assert (project.root / "data/plot/attention.png").exists()

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 from safetensors.numpy import save
 
-from attention.functions.entry import OPTIONS
+from attention.functions import OPTIONS
 from attention.params.schema import Params
 from attention.weights import load_weights
 from workbench.stage.params import known_keys

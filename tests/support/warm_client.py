@@ -1,4 +1,4 @@
-"""Stands for `python` and `dvc` in a test: the warm Python does what it can do, a real one the rest."""
+"""Stands for `python`, `dvc` and `attention` in a test: the warm Python does what it can do, a real one the rest."""
 
 import json
 import os
@@ -7,9 +7,9 @@ import socket
 import sys
 from pathlib import Path
 
-READ_WHEN_IMPORTED = ("ATEN", "LD_", "MKL", "MPL", "NPY", "NUMBA", "OMP", "OPENBLAS", "PYTHON")
+READ_WHEN_IMPORTED = ("ATEN", "LD_", "MKL", "MPL", "NPY", "OMP", "OPENBLAS", "PYTHON")
 # Of these, what the warm Python sets up itself, or the project's own code reads.
-UNDERSTOOD = {"NUMBA_CACHE_DIR", "PYTHONPATH", "PYTHONWARNINGS"}
+UNDERSTOOD = {"PYTHONPATH", "PYTHONWARNINGS"}
 MODULES = (["-m", "dvc"], ["-m", "attention.project"], ["-m", "words.project"])
 
 
@@ -17,9 +17,10 @@ def main() -> None:
     """End as the command ends."""
     name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
     real = Path(sys.executable).parent / name
-    command = [str(real), *arguments] if name == "dvc" else arguments
+    command = {"dvc": [str(real)], "attention": ["-P", "-m", "attention.project"]}.get(name, []) + arguments
     strange = [name for name in os.environ if name.startswith(READ_WHEN_IMPORTED) and name not in UNDERSTOOD]
-    known = name == "dvc" or arguments[:2] in MODULES or "".join(arguments[:1]).startswith("stages/")
+    module = command[1:] if command[:1] == ["-P"] else command
+    known = name == "dvc" or module[:2] in MODULES or "".join(command[:1]).startswith("stages/")
     if strange or not known:
         os.execv(real, [str(real), *arguments])  # noqa: S606
     here = Path(__file__).parent

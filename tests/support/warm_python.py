@@ -1,6 +1,6 @@
 """A Python that has imported the slow libraries, and becomes a fresh one in a folder for each command that it is sent.
 
-    python warm_python.py SOCKET
+    python warm_python.py SOCKET OWNER
 
 MLflow, torch and DVC take seconds to import, and the tests start hundreds of processes. Here each is a fork: a process
 of its own, with its own folder, environment and files, that imports the project's own code anew. `warm_client.py`
@@ -23,41 +23,63 @@ from importlib import import_module
 from typing import Any
 
 LIBRARIES = (
-    "dvc.cli",
+    "PIL.GifImagePlugin",
+    "PIL.PngImagePlugin",
+    "alembic.command",
+    "dvc.cli.parser",
     "dvc.commands.experiments.run",
+    "dvc.data_cloud",
+    "dvc.render.match",
+    "dvc.repo.brancher",
+    "dvc.repo.experiments.queue.celery",
+    "dvc.repo.experiments.run",
+    "dvc.repo.graph",
     "dvc.repo.reproduce",
+    "dvc.utils.hydra",
+    "dvc_data.index.checkout",
+    "dvc_studio_client.post_live_metrics",
+    "dulwich.porcelain",
+    "hydra.core.override_parser.overrides_parser",
     "joblib",
     "llvmlite.binding",
     "matplotlib.backends.backend_agg",
-    "mlflow.store.model_registry.sqlalchemy_store",
-    "mlflow.store.tracking.sqlalchemy_store",
+    "matplotlib.figure",
+    "mlflow.store.model_registry.sqlalchemy_workspace_store",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "mlflow.tracing.export",
+    "mlflow.tracing.processor.base_mlflow",
+    "networkx",
+    "opentelemetry.sdk.metrics.export",
     "pandas",
-    "PIL.Image",
     "psutil",
+    "pyarrow.pandas_compat",
     "pyarrow.parquet",
     "pydantic",
+    "pygit2",
     "ruamel.yaml",
     "safetensors.numpy",
+    "scmrepo.git",
+    "sqlalchemy.dialects.sqlite",
     "torch",
     "tqdm",
 )
 
 
-def serve(address: str) -> None:
-    """Fork for every request, and tell its sender how the fork ended; end with the process that started this one."""
-    parent = os.getppid()
+def serve(address: str, owner: int) -> None:
+    """Fork for every request, and tell its sender how the fork ended; end with the socket, or the owner's process."""
     for name in LIBRARIES:
         import_module(name)
     gc.collect()
     gc.freeze()  # what is not looked at need not be copied
     server, (woken, wake) = socket.socket(socket.AF_UNIX), socket.socketpair()
-    server.bind(address)
+    server.bind(f"{address}.new")
     server.listen()
+    os.rename(f"{address}.new", address)  # noqa: PTH104 - who sees it can be heard
     wake.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake.fileno())
     waiting: dict[int, socket.socket] = {}  # by the number of the process that is at work for it
-    while os.getppid() == parent:
+    while os.path.exists(address) and _is_alive(owner):  # noqa: PTH110
         readable, _, _ = select.select([server, woken, *waiting.values()], [], [], 1)
         if woken in readable:
             woken.recv(4096)
@@ -79,6 +101,14 @@ def serve(address: str) -> None:
             if client in readable:  # it says nothing more: its process was killed
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+
+def _is_alive(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _receive(client: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -128,11 +158,12 @@ def _run(request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     if os.environ.get("PYTHONWARNINGS") == "default":
         warnings.simplefilter("default")
-    first, *arguments = request["command"]
+    safe = request["command"][0] == "-P"
+    first, *arguments = request["command"][safe:]
     path = list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
     if first == "-m":
         sys.argv = arguments
-        sys.path[:1] = [request["folder"], *path]
+        sys.path[:1] = path if safe else [request["folder"], *path]
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
     else:
         sys.argv = [first, *arguments]
@@ -141,4 +172,4 @@ def _run(request: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], int(sys.argv[2]))

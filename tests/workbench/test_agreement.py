@@ -91,8 +91,18 @@ def test_only_training_through_torch_makes_no_promise() -> None:
 def project(tmp_path_factory: pytest.TempPathFactory, finished_project: Project) -> Project:
     """Results of training through torch, as a CPU without AVX gives them, committed."""
     project = finished_project.copy(tmp_path_factory.mktemp("agreement") / "project")
-    project.set_params({"model.attention": "cosine", "data.n_train": 2003, "train.engine": "torch"})
-    project.run("dvc", "repro", "--quiet", PYTHONWARNINGS="ignore", **OLD)
+    grid = {"model.attention": ["embedding"], "train.engine": ["compiled"]}
+    project.set_params(
+        {
+            "model.attention": "cosine",
+            "train.engine": "torch",
+            "data.n_train": 2003,
+            "study.seeds": 1,
+            "study.grid": grid,
+        }
+    )
+    project.run("dvc", "repro", "--quiet", "evaluate", PYTHONWARNINGS="ignore", **OLD)
+    project.run("dvc", "repro", "--quiet", PYTHONWARNINGS="ignore")  # what follows promises its bytes
     project.commit("cosine")
     return project
 

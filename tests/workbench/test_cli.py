@@ -139,7 +139,7 @@ def test_a_name_that_nothing_has_is_refused_with_what_there_is(project: Project,
     refused = attention(project, "restore", "nobody", str(tmp_path / "new"))
     assert refused.returncode == 1
     told = refused.stderr.splitlines()[-1]  # MLflow's own warnings may stand before it
-    assert told.startswith("nobody: neither a DVC experiment, a commit, nor an MLflow run by id or name; known: ")
+    assert told.startswith("nobody: neither a DVC experiment, a commit, nor an MLflow run by id, name or key; known: ")
     assert NAME in told
     assert not (tmp_path / "new").exists()
 
@@ -401,9 +401,9 @@ def test_a_project_below_its_repository_is_proved_listed_and_restored(tmp_path: 
     rows = {one["name"]: (one["what"], one["state"]) for one in json.loads(words("runs", "--json"))}
     own = "committed"
     assert rows == {
-        own: ("min_length 3, lowercase True, top 5", "computed"),
-        "longer": ("min_length 5, lowercase True, top 5", "computed"),
-        "again": ("min_length 5, lowercase True, top 5", "cached"),
+        own: ("min_length 3, lowercase True, top 5, seed 0", "computed"),
+        "longer": ("min_length 5, lowercase True, top 5, seed 0", "computed"),
+        "again": ("min_length 5, lowercase True, top 5, seed 0", "cached"),
     }
     folder = tmp_path / "restored"
     assert words("restore", own, str(folder)).endswith("restored; 3 of 3 outputs agree byte for byte\n")

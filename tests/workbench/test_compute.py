@@ -1,7 +1,6 @@
 """Where a study is computed: the same bytes everywhere, whoever dies; and what is said where it cannot be."""
 
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -12,17 +11,16 @@ from typing import Any
 
 import pytest
 from clusters import CLUSTERS, Cluster, need
-from conftest import Project, clean_environment
+from conftest import Project, clean_environment, own_cache
 from faulty_servers import closed_port, end_group, silent_server
 
 from attention.params import load_params
 from attention.study.trainings import TRAININGS, Outcome, Training, code_digest
-from workbench.cache import cache_folder
 from workbench.compute.schedule import CHUNK_SECONDS, Report, _Chunks, compute_chunk
 
 PACKAGES = {"dask": "distributed", "ray": "ray"}
 SOONER_OR_LATER = 240  # seconds, far more than anything here takes
-SLOW = {"train.engine": "torch", "study.seeds": 24, "study.grid": {}}  # a fifth of a second a training
+SLOW = {"train.engine": "torch", "study.seeds": 16, "study.grid": {}}  # a fifth of a second a training
 QUIET = {"PYTHONWARNINGS": "ignore"}
 
 
@@ -67,19 +65,10 @@ def settings(**compute: Any) -> dict[str, Any]:
     return {f"compute.{name}": value for name, value in (plain | compute).items()}
 
 
-def own_cache(project: Project) -> dict[str, str]:
-    """Return an environment in which no other study's journal is found, but what was compiled is."""
-    own, all_compiled = Path(f"{project.root}.cache"), cache_folder()
-    (own / "workbench").mkdir(0o700, parents=True, exist_ok=True)
-    for program in all_compiled.glob("*.compiled") if all_compiled else ():
-        shutil.copy(program, own / "workbench")
-    return {**QUIET, "XDG_CACHE_HOME": str(own)}
-
-
 def study(project: Project, environment: Mapping[str, str] = MappingProxyType({}), **compute: Any) -> dict[str, bytes]:
     """Run the study in a new folder and return what it writes."""
     project.set_params(settings(**compute))
-    project.run("python", "stages/study.py", **own_cache(project), **environment)
+    project.run("python", "stages/study.py", **QUIET, **own_cache(Path(f"{project.root}.cache")), **environment)
     return {name: data for name, data in project.outputs().items() if name.startswith("data/study/")}
 
 
@@ -87,7 +76,9 @@ def refusal(project: Project, environment: Mapping[str, str] = MappingProxyType(
     """Run a study that cannot be computed and return what it says; nothing else may happen."""
     before = project.outputs()
     project.set_params(settings(**compute))
-    done = project.attempt("python", "stages/study.py", **own_cache(project), **environment)
+    done = project.attempt(
+        "python", "stages/study.py", **QUIET, **own_cache(Path(f"{project.root}.cache")), **environment
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert project.outputs() == before
     (line,) = done.stderr.splitlines()
@@ -133,7 +124,7 @@ def test_a_cluster_of_this_machine_alone_is_started_where_no_address_is_given(
     need(PACKAGES[backend], f"pip install -e '.[{backend}]'")
     project = prepared.copy(tmp_path / "project")
     environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64}  # else Ray leaves one in the home folder
-    assert study(project, environment, backend=backend, workers=2) == alone
+    assert study(project, environment, backend=backend, workers=1) == alone
 
 
 @pytest.mark.parametrize("backend", CLUSTERS)
@@ -149,13 +140,13 @@ def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
         running = subprocess.Popen(
             ["python", "stages/study.py"],
             cwd=project.root,
-            env=clean_environment(XDG_CACHE_HOME=str(cache), **QUIET, **there.environment),
+            env=clean_environment(**own_cache(cache), **QUIET, **there.environment),
             start_new_session=True,
             stderr=subprocess.PIPE,
             text=True,
         )
         try:
-            wait_for(lambda: finished(cache) >= 6, running)
+            wait_for(lambda: finished(cache) >= 3, running)
             there.kill_a_worker()
             killed_at = finished(cache)
             _, said = running.communicate(timeout=SOONER_OR_LATER)
@@ -163,7 +154,7 @@ def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
             end_group(running.pid)
             running.wait()
     assert running.returncode == 0, said
-    assert 6 <= killed_at < SLOW["study.seeds"]  # type: ignore[operator]
+    assert 3 <= killed_at < SLOW["study.seeds"]  # type: ignore[operator]
     assert {name: (project.root / name).read_bytes() for name in wanted} == wanted
 
 
@@ -190,13 +181,13 @@ def test_a_worker_process_that_is_killed_is_replaced(slow: tuple[Project, dict[s
     running = subprocess.Popen(
         ["python", "stages/study.py"],
         cwd=project.root,
-        env=clean_environment(XDG_CACHE_HOME=str(cache), **QUIET),
+        env=clean_environment(**own_cache(cache), **QUIET),
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        wait_for(lambda: finished(cache) >= 6, running)
+        wait_for(lambda: finished(cache) >= 3, running)
         workers = [p for p in psutil.Process(running.pid).children(recursive=True) if "popen_loky" in str(p.cmdline())]
         workers[0].kill()
         _, said = running.communicate(timeout=SOONER_OR_LATER)
@@ -205,6 +196,33 @@ def test_a_worker_process_that_is_killed_is_replaced(slow: tuple[Project, dict[s
         running.wait()
     assert running.returncode == 0, said
     assert {name: (project.root / name).read_bytes() for name in wanted} == wanted
+
+
+def test_worker_processes_end_with_a_study_that_is_killed(
+    slow: tuple[Project, dict[str, bytes]], tmp_path: Path
+) -> None:
+    import psutil
+
+    project, cache = slow[0].copy(tmp_path / "project"), tmp_path / "cache"
+    project.set_params(settings(backend="loky", workers=2))
+    running = subprocess.Popen(
+        ["python", "stages/study.py"],
+        cwd=project.root,
+        env=clean_environment(**own_cache(cache), **QUIET),
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        wait_for(lambda: finished(cache) >= 2, running)
+        started = psutil.Process(running.pid).children(recursive=True)
+        assert len([process for process in started if "popen_loky" in str(process.cmdline())]) == 2
+        running.kill()
+        _, left = psutil.wait_procs(started, timeout=60)  # joblib itself lets idle workers be for 300 s
+        assert left == []
+    finally:
+        end_group(running.pid)
+        running.wait()
 
 
 class TestWhatIsSaid:

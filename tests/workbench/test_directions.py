@@ -14,8 +14,9 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "workbench": ("command", "project", "compute tracking", "tables progress cache", "stage"),
     "attention": (
         "project",
+        "command",
         "study",
-        "views",
+        "views report",
         "serving pictures",
         "training measures",
         "network",
@@ -25,7 +26,12 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "functions compiler",
     ),
 }
-NOT_FOR_SCRIPTS = {"workbench.command", "workbench.project", "attention.project"}  # what opens them is no stage
+NOT_FOR_SCRIPTS = {
+    "workbench.command",
+    "workbench.project",
+    "attention.project",
+    "attention.command",
+}  # what opens them is no stage
 FOREIGN = re.compile("attention|contexts|positions", re.IGNORECASE)  # words of one laboratory
 
 

@@ -119,7 +119,7 @@ def test_an_experiment_and_a_run_are_listed_and_restored(made: Project, tmp_path
     experiment, run = listed(project)
     assert (experiment["name"], experiment["state"], experiment["count.lowercase"]) == ("lower", "computed", "False")
     assert (run["what"], run["state"], run["where"][:7]) == (
-        "min_length 5, lowercase True, top 5",
+        "min_length 5, lowercase True, top 5, seed 0",
         "computed",
         "MLflow ",
     )
@@ -132,7 +132,7 @@ def test_an_experiment_and_a_run_are_listed_and_restored(made: Project, tmp_path
 
 def test_a_lost_store_is_published_anew(project: Project) -> None:
     assert not (project.root / "mlflow.db").exists()
-    assert words(project, "publish").stdout == "data/: run min_length 3, lowercase True, top 5\n"
+    assert words(project, "publish").stdout == "data/: run min_length 3, lowercase True, top 5, seed 0\n"
     (run,) = listed(project)
     assert (run["state"], run["words"], run["different"], run["share"][:5]) == ("published", "160.0", "86.0", "0.325")
     words(project, "publish")

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from clusters import free_port, need, skip
-from conftest import ROOT, Project, clean_environment, open_store, recorded_runs
+from conftest import ROOT, Project, clean_environment, open_store, recorded_runs, warm_environment
 from faulty_servers import end_group
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
@@ -155,7 +155,7 @@ def clones(team: Team, finished_project: Project, tmp_path_factory: pytest.TempP
                 subprocess.Popen(
                     ["bash", "-ec", "\n".join(commands).replace("make repro", "dvc repro")],
                     cwd=clone.root,
-                    env=clean_environment(**PATIENT),
+                    env=warm_environment(**PATIENT),
                     stdout=said,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,

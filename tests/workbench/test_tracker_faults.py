@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Project, clean_environment, open_store, recorded_runs
+from conftest import Project, open_store, recorded_runs, warm_environment
 from faulty_servers import FAULTS, PASSWORD, end_group, mlflow_server
 
 STAGES = ("train", "evaluate", "plot", "study")
@@ -133,7 +133,7 @@ def training(project: Project, uri: str) -> Iterator[subprocess.Popen[bytes]]:
         process = subprocess.Popen(
             ["python", "stages/train.py"],
             cwd=project.root,
-            env=clean_environment(PYTHONWARNINGS="ignore", MLFLOW_TRACKING_URI=uri),
+            env=warm_environment(PYTHONWARNINGS="ignore", MLFLOW_TRACKING_URI=uri),
             stdout=said,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.functions.entry import AttentionFunction, Parameters, Shapes, linear_uniform
+from attention.functions.entry import (
+    NORMALIZED,
+    WIDTH,
+    AttentionFunction,
+    Option,
+    Options,
+    Parameters,
+    Shapes,
+    linear_uniform,
+)
 from attention.functions.features import key_rows, products, query_rows
+from attention.functions.normalizers import normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,26 +34,26 @@ def _of_both(parameters: Parameters, queries: Tensor, keys: Tensor) -> tuple[Ten
     return query_rows(parameters["query"], queries), key_rows(parameters["key"], keys)
 
 
-def dot(parameters: Parameters, queries: Tensor, keys: Tensor, **_: object) -> Tensor:
+def dot(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a = softmax(q·k_j)."""
     query, key = _of_both(parameters, queries, keys)
-    return products(query, key).softmax(-1)
+    return normalize(products(query, key), **options)
 
 
-def scaled_dot(parameters: Parameters, queries: Tensor, keys: Tensor, *, width: int, **_: object) -> Tensor:
+def scaled_dot(parameters: Parameters, queries: Tensor, keys: Tensor, *, width: int, **options: Any) -> Tensor:
     """a = softmax(q·k_j / √d)."""
     query, key = _of_both(parameters, queries, keys)
-    return (products(query, key) / math.sqrt(width)).softmax(-1)
+    return normalize(products(query, key) / math.sqrt(width), **options)
 
 
 def _with_bilinear(queries: int, keys: int, *, width: int, **_: float) -> Shapes:
     return {**queries_and_keys(queries, keys, width=width), "W": (width, width)}
 
 
-def bilinear(parameters: Parameters, queries: Tensor, keys: Tensor, **_: object) -> Tensor:
+def bilinear(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a = softmax(qᵀ W k_j)."""
     query, key = _of_both(parameters, queries, keys)
-    return products(query @ parameters["W"], key).softmax(-1)
+    return normalize(products(query @ parameters["W"], key), **options)
 
 
 def _with_additive(queries: int, keys: int, *, width: int, **_: float) -> Shapes:
@@ -51,11 +61,11 @@ def _with_additive(queries: int, keys: int, *, width: int, **_: float) -> Shapes
     return {**queries_and_keys(queries, keys, width=width), "W": square, "U": square, "v": (width,)}
 
 
-def additive(parameters: Parameters, queries: Tensor, keys: Tensor, **_: object) -> Tensor:
+def additive(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a = softmax(v·tanh(W q + U k_j))."""
     query, key = _of_both(parameters, queries, keys)
     query, key = query @ parameters["W"].T, key @ parameters["U"].T
-    return ((query.unsqueeze(-2) + key).tanh() @ parameters["v"]).softmax(-1)  # (n, S, d) -> (n, S)
+    return normalize((query.unsqueeze(-2) + key).tanh() @ parameters["v"], **options)  # (n, S, d) -> (n, S)
 
 
 def _with_sharpness(queries: int, keys: int, *, width: int, **_: float) -> Shapes:
@@ -66,11 +76,11 @@ def _log_beta(_random: np.random.Generator, shape: tuple[int, ...], *, beta: flo
     return np.full(shape, math.log(beta), np.float32)
 
 
-def cosine(parameters: Parameters, queries: Tensor, keys: Tensor, **_: object) -> Tensor:
+def cosine(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a = softmax(β cos(q, k_j)), β = exp(b) > 0 learned; the cosine with a zero vector is 0."""
     query, key = map(_direction, _of_both(parameters, queries, keys))
     beta = query_rows(parameters["log_beta"].unsqueeze(-1), queries).exp()  # (n, 1)
-    return (beta * products(query, key)).softmax(-1)
+    return normalize(beta * products(query, key), **options)
 
 
 def _direction(vectors: Tensor) -> Tensor:
@@ -82,18 +92,41 @@ def _with_projections(queries: int, keys: int, *, width: int, **_: float) -> Sha
     return {**queries_and_keys(queries, keys, width=width), "W_q": (width, width), "W_k": (width, width)}
 
 
-def multihead(parameters: Parameters, queries: Tensor, keys: Tensor, *, width: int, heads: int, **_: object) -> Tensor:
-    """a = the mean over heads h of softmax((W_q q)_h · (W_k k_j)_h / √(d/heads)): each has its part of the width."""
+def multihead(
+    parameters: Parameters,
+    queries: Tensor,
+    keys: Tensor,
+    *,
+    width: int,
+    heads: int,
+    noise: Tensor | None,
+    **options: Any,
+) -> Tensor:
+    """a = the mean over heads h of softmax((W_q q)_h · (W_k k_j)_h / √(d/heads)): each has its part of the width.
+
+    All heads have the same noise.
+    """
     each = width // heads
     query, key = _of_both(parameters, queries, keys)
     query = (query @ parameters["W_q"].T).reshape(*query.shape[:-1], 1, heads, each)
     key = (key @ parameters["W_k"].T).reshape(*key.shape[:-1], heads, each)
-    return ((query * key).sum(-1) / math.sqrt(each)).softmax(-2).mean(-1)  # (n, S, heads) -> (n, S)
+    scores = ((query * key).sum(-1) / math.sqrt(each)).transpose(-1, -2)  # (n, heads, S)
+    return normalize(scores, noise=None if noise is None else noise.unsqueeze(-2), **options).mean(-2)
+
+
+def _divisible(options: Options, _seq_len: int) -> dict[str, str]:
+    width, heads = options["width"], options["heads"]
+    return {"heads": f"a divisor of the width, {width}; change heads or width"} if width % heads else {}
 
 
 FUNCTIONS: dict[str, AttentionFunction] = {
     "dot": AttentionFunction(
-        dot, queries_and_keys, "softmax(q·k_j)", "Luong et al. 2015", "shares", options={"width": 8}
+        dot,
+        queries_and_keys,
+        "softmax(q·k_j)",
+        "Luong et al. 2015",
+        "shares",
+        options={"width": WIDTH, **NORMALIZED},
     ),
     "scaled_dot": AttentionFunction(
         scaled_dot,
@@ -101,7 +134,7 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "softmax(q·k_j / √d)",
         "Vaswani et al. 2017",
         "shares",
-        options={"width": 8},
+        options={"width": WIDTH, **NORMALIZED},
     ),
     "bilinear": AttentionFunction(
         bilinear,
@@ -109,7 +142,7 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "softmax(qᵀ W k_j)",
         "Luong et al. 2015, general",
         "shares",
-        options={"width": 8},
+        options={"width": WIDTH, **NORMALIZED},
         initial={"W": linear_uniform},
     ),
     "additive": AttentionFunction(
@@ -118,7 +151,7 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "softmax(vᵀ tanh(W q + U k_j))",
         "Bahdanau et al. 2014",
         "shares",
-        options={"width": 8},
+        options={"width": WIDTH, **NORMALIZED},
         initial={"W": linear_uniform, "U": linear_uniform, "v": linear_uniform},
     ),
     "cosine": AttentionFunction(
@@ -127,7 +160,7 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "softmax(β cos(q, k_j))",
         "Graves et al. 2014",
         "shares",
-        options={"width": 8, "beta": 1.0},
+        options={"width": WIDTH, **NORMALIZED, "beta": Option(1.0, 0.001, 1000)},
         initial={"log_beta": _log_beta},
     ),
     "multihead": AttentionFunction(
@@ -136,7 +169,8 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "mean over heads of scaled_dot, each on its part of W_q q and W_k k_j",
         "Vaswani et al. 2017",
         "shares",
-        options={"width": 8, "heads": 2},
+        options={"width": WIDTH, **NORMALIZED, "heads": Option(2, 1, 1024)},
+        limits=_divisible,
         initial={"W_q": linear_uniform, "W_k": linear_uniform},
     ),
 }

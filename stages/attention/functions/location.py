@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attention.functions.content import queries_and_keys
-from attention.functions.entry import AttentionFunction, Parameters, Shapes, linear_uniform
+from attention.functions.entry import (
+    NORMALIZED,
+    WIDTH,
+    AttentionFunction,
+    Option,
+    Options,
+    Parameters,
+    Shapes,
+    linear_uniform,
+)
 from attention.functions.features import key_rows, products, query_rows
+from attention.functions.normalizers import normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +51,7 @@ def _with_centre(queries: int, keys: int, *, width: int, **_: float) -> Shapes:
 
 
 def local(
-    parameters: Parameters, queries: Tensor, keys: Tensor, *, positions: Tensor, window: int, **_: object
+    parameters: Parameters, queries: Tensor, keys: Tensor, *, positions: Tensor, window: int, **options: Any
 ) -> Tensor:
     """a_j = softmax(q·k_j over |j - p| <= D) · exp(-(j - p)² / 2σ²), σ = D/2, p = S σ(v·tanh(W q)).
 
@@ -52,7 +62,12 @@ def local(
     centre = len(positions) * ((query @ parameters["W_p"].T).tanh() @ parameters["v_p"]).sigmoid()
     distance = positions + 1 - centre.unsqueeze(-1)
     scores = products(query, key).masked_fill(distance.abs() > window, -math.inf)
-    return scores.softmax(-1) * (-2 * (distance / window).square()).exp()
+    return normalize(scores, **options) * (-2 * (distance / window).square()).exp()
+
+
+def _inside(options: Options, seq_len: int) -> dict[str, str]:
+    too_wide = f"at most the number of positions, {seq_len}; choose a smaller window"
+    return {"window": too_wide} if options["window"] > seq_len else {}
 
 
 FUNCTIONS: dict[str, AttentionFunction] = {
@@ -63,6 +78,7 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "Graves 2013; Kosiorek 2017",
         "in [0, 1]",
         initial={"centre": _among_positions, "sharpness": _wide},
+        ordered=True,
     ),
     "local": AttentionFunction(
         local,
@@ -70,7 +86,9 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "softmax(q·k_j within D of p) · exp(-2(j - p)² / D²)",
         "Luong et al. 2015, local-p",
         "in [0, 1]",
-        options={"width": 8, "window": 2},
+        options={"width": WIDTH, "window": Option(2, 1, 1024), **NORMALIZED},
+        limits=_inside,
         initial={"W_p": linear_uniform, "v_p": linear_uniform},
+        ordered=True,
     ),
 }

@@ -1,12 +1,18 @@
-"""What makes attention of scores (…, S): along the last axis, of each row by itself. NaN among the scores gives NaN."""
+"""What makes attention of scores (…, S): along the last axis, of each row by itself. NaN among the scores gives NaN.
+
+This is one half of an attention function; the other makes the scores of a query and its keys.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Values = Literal["any", "in [0, 1]", "shares"]
 LEAST_UNIFORM = 2.0**-25  # of 24 random bits the least is 0, which has no logarithm
 
 
@@ -69,3 +75,39 @@ def _above(scores: Tensor) -> Tensor:
     """By how much each score (last axis) exceeds each (last but one), at least 0: (…, S, S)."""
     scores = scores.detach()
     return (scores.unsqueeze(-2) - scores.unsqueeze(-1)).relu()
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """From scores to attention.
+
+    Attributes:
+        function: from scores (…, S) to attention of the same shape; by name it gets `temperature`, and `noise`.
+        equation: what it computes, for people.
+        source: where it comes from.
+        values: what is known of the attention: that it lies in [0, 1], or that it sums to 1 besides.
+        noisy: whether training gives it noise (…, S), uniform in [0, 1).
+
+    """
+
+    function: Callable[..., Tensor]
+    equation: str
+    source: str
+    values: Values = "shares"
+    noisy: bool = False
+
+
+NORMALIZERS: dict[str, Normalizer] = {
+    "softmax": Normalizer(softmax, "exp(s_j / τ) / Σ exp(s / τ)", "Bridle 1990"),
+    "sparsemax": Normalizer(sparsemax, "the point of the simplex nearest to s / τ", "Martins and Astudillo 2016"),
+    "entmax15": Normalizer(entmax15, "1.5-entmax(s / τ)", "Peters, Niculae and Martins 2019"),
+    "sigmoid": Normalizer(sigmoid, "σ(s_j / τ)", "Ramapuram et al. 2024", "in [0, 1]"),
+    "hard": Normalizer(
+        hard, "1 at one j: drawn from softmax(s) in training, then argmax s", "Jang et al. 2016", noisy=True
+    ),
+}
+
+
+def normalize(scores: Tensor, *, normalizer: str, **options: object) -> Tensor:
+    """Return the attention that the normalizer of this name makes of scores."""
+    return NORMALIZERS[normalizer].function(scores, **options)

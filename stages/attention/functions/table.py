@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attention.functions import normalizers
-from attention.functions.entry import AttentionFunction, Parameters, Shapes
+from attention.functions.entry import TEMPERATURE, AttentionFunction, Parameters, Shapes
 from attention.functions.features import table_scores
 
 if TYPE_CHECKING:
@@ -22,37 +22,29 @@ def embedding(parameters: Parameters, queries: Tensor, keys: Tensor, **_: object
     return table_scores(parameters["scores"], queries, keys)
 
 
-def sigmoid(parameters: Parameters, queries: Tensor, keys: Tensor, **_: object) -> Tensor:
+def sigmoid(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a = σ(E[q,k]): each position for itself, in [0, 1]."""
-    return normalizers.sigmoid(embedding(parameters, queries, keys))
+    return normalizers.sigmoid(embedding(parameters, queries, keys), **options)
 
 
-def softmax(parameters: Parameters, queries: Tensor, keys: Tensor, *, temperature: float, **_: object) -> Tensor:
+def softmax(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a_j = exp(E[q,k_j]/τ) / Σ exp(E[q,k]/τ): soft attention."""
-    return normalizers.softmax(embedding(parameters, queries, keys), temperature=temperature)
+    return normalizers.softmax(embedding(parameters, queries, keys), **options)
 
 
-def sparsemax(parameters: Parameters, queries: Tensor, keys: Tensor, *, temperature: float, **_: object) -> Tensor:
+def sparsemax(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a = the point of the simplex nearest to E[q,k]/τ."""
-    return normalizers.sparsemax(embedding(parameters, queries, keys), temperature=temperature)
+    return normalizers.sparsemax(embedding(parameters, queries, keys), **options)
 
 
-def entmax15(parameters: Parameters, queries: Tensor, keys: Tensor, *, temperature: float, **_: object) -> Tensor:
+def entmax15(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a = 1.5-entmax(E[q,k]/τ)."""
-    return normalizers.entmax15(embedding(parameters, queries, keys), temperature=temperature)
+    return normalizers.entmax15(embedding(parameters, queries, keys), **options)
 
 
-def hard(
-    parameters: Parameters,
-    queries: Tensor,
-    keys: Tensor,
-    *,
-    temperature: float,
-    noise: Tensor | None = None,
-    **_: object,
-) -> Tensor:
+def hard(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a_j = 1 at one j, in training drawn from softmax(E[q,k]), else at the largest; straight through."""
-    return normalizers.hard(embedding(parameters, queries, keys), temperature=temperature, noise=noise)
+    return normalizers.hard(embedding(parameters, queries, keys), **options)
 
 
 FUNCTIONS: dict[str, AttentionFunction] = {
@@ -64,7 +56,7 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "softmax(E[q,k] / τ)",
         "Bahdanau et al. 2014; Xu et al. 2015",
         "shares",
-        options={"temperature": 1.0},
+        options={"temperature": TEMPERATURE},
     ),
     "sparsemax": AttentionFunction(
         sparsemax,
@@ -72,7 +64,7 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "the point of the simplex nearest to E[q,k] / τ",
         "Martins and Astudillo 2016",
         "shares",
-        options={"temperature": 1.0},
+        options={"temperature": TEMPERATURE},
     ),
     "entmax15": AttentionFunction(
         entmax15,
@@ -80,7 +72,7 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "1.5-entmax(E[q,k] / τ)",
         "Peters, Niculae and Martins 2019",
         "shares",
-        options={"temperature": 1.0},
+        options={"temperature": TEMPERATURE},
     ),
     "hard": AttentionFunction(
         hard,
@@ -88,7 +80,7 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "1 at one j: drawn from softmax(E[q,k]) in training, then argmax E[q,k]",
         "Xu et al. 2015; Jang et al. 2016",
         "shares",
-        options={"temperature": 1.0},
+        options={"temperature": TEMPERATURE},
         noisy=True,
     ),
 }

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from attention.functions import ATTENTION_FUNCTIONS
-from attention.functions.entry import OPTIONS, resolve_options
+from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
+from attention.functions.entry import resolve_options
 from attention.params.schema import MOST_ROWS, Params, disagreements
 from workbench.stage.errors import show_name, show_value
 from workbench.stage.params import describe, known_keys, value_of, values_type
@@ -164,7 +164,7 @@ def _along(found: list[Configuration], keys: list[str], grid: Mapping[str, list[
 
 
 def _meaning(params: Params) -> str:
-    """Return all that a training is made from, with the function's own options for null, and `compiled` for auto."""
+    """Return all that a training is made from, with the function's own options for null, and its engine for auto."""
     function = ATTENTION_FUNCTIONS[params.model.attention]
     values = {key: value_of(params, key) for key in known_keys(Params) if key.startswith(GRID_SECTIONS)}
     options = resolve_options(function, params.model.options, params.data.seq_len)

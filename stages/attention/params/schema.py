@@ -1,12 +1,12 @@
 """The schema of params.yaml: its sections, and what each value may be."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, create_model, field_validator
 
-from attention.functions import ATTENTION_FUNCTIONS
-from attention.functions.entry import OPTIONS, option_problems
+from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
+from attention.functions.entry import Option, option_problems
 from attention.tasks.problem import Problem, make_problem
 from workbench.stage.errors import show_value
 from workbench.stage.params import ComputeParams, Section, TrackingParams, whole
@@ -46,11 +46,6 @@ class DataParams(Section):
         return make_problem("lookup", sizes, seed=seed)
 
 
-def _option(name: str) -> Any:
-    option = OPTIONS[name]
-    return Field(default=None, ge=option.low, le=option.high, description=f"null, or {option.allowed}")
-
-
 def _registered(value: str) -> str:
     if value not in ATTENTION_FUNCTIONS:
         raise ValueError
@@ -63,16 +58,35 @@ class ModelParams(Section):
     attention: Annotated[
         str, AfterValidator(_registered), Field(description="one of: " + ", ".join(ATTENTION_FUNCTIONS))
     ]
-    temperature: float | None = _option("temperature")
-    width: int | None = _option("width")
-    heads: int | None = _option("heads")
-    window: int | None = _option("window")
-    beta: float | None = _option("beta")
 
     @property
-    def options(self) -> dict[str, float | None]:
+    def options(self) -> dict[str, Any]:
         """All options by name, also those that the function does not have."""
         return {name: getattr(self, name) for name in OPTIONS}
+
+
+def _option(declared: tuple[Option, ...]) -> Any:
+    """Return the field of an option: what any function takes that has it."""
+
+    def taken(value: Any) -> Any:
+        for option in declared:
+            if value is None or option.takes(value):
+                return None if value is None else option.convert(value)
+        raise ValueError
+
+    allowed = dict.fromkeys(["null", *(option.allowed for option in declared)])
+    return Annotated[Any, AfterValidator(taken), Field(description=", or ".join(allowed))], None
+
+
+if TYPE_CHECKING:
+    ModelWithOptions = ModelParams
+else:
+    ModelWithOptions = create_model(
+        "ModelWithOptions",
+        __base__=ModelParams,
+        __module__=__name__,
+        **{name: _option(declared) for name, declared in OPTIONS.items()},
+    )
 
 
 class TrainParams(Section):
@@ -112,7 +126,7 @@ class Params(Section):
 
     seed: Annotated[int, whole(0, MOST_SEED)]
     data: DataParams
-    model: ModelParams
+    model: ModelWithOptions
     train: TrainParams
     study: StudyParams
     tracking: TrackingParams

@@ -59,12 +59,14 @@ def attention_definition(weights: Weights) -> Definition:
 
 def takes_noise(weights: Weights) -> bool:
     """Whether training gives noise to the network's attention function."""
-    return ATTENTION_FUNCTIONS[weights.function].noisy
+    return ATTENTION_FUNCTIONS[weights.function].takes_noise(weights.options)
 
 
 def _network(weights: Weights) -> Any:
+    from attention.functions.check import check_function
     from attention.network import AttentionNetwork
 
+    check_function(weights.function, weights.options, ATTENTION_FUNCTIONS[weights.function])
     options: dict[str, Any] = {"n_keys": weights.n_keys, **weights.options}
     return AttentionNetwork(weights.function, weights.n_contexts, weights.seq_len, **options)
 

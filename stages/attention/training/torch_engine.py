@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions.check import check_function
 from attention.network import AttentionNetwork
 from attention.params.schema import TrainParams
 from attention.tasks.problem import Examples
@@ -16,6 +18,7 @@ class TorchEngine:
     """`zero_grad`, `backward`, `step`, once a batch, by autograd: works for every function of the registry."""
 
     def __init__(self, weights: Weights, params: TrainParams, seed: int) -> None:
+        check_function(weights.function, weights.options, ATTENTION_FUNCTIONS[weights.function])
         torch.set_num_threads(1)  # the tensors are tiny, and a sum split over threads depends on their number
         self._initial = weights
         self._network = AttentionNetwork.from_weights(weights, seed=seed)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
 
 # Those of params.yaml as it comes, which are the article's: a name must not depend on what is committed here and now.
 DEFAULTS: Mapping[str, Any] = {
@@ -13,11 +13,7 @@ DEFAULTS: Mapping[str, Any] = {
     "data.seq_len": 8,
     "data.n_contexts": 5,
     "data.true_attention": [2, 7, 3, 5, 1],
-    "model.temperature": None,
-    "model.width": None,
-    "model.heads": None,
-    "model.window": None,
-    "model.beta": None,
+    **{f"model.{name}": None for name in OPTIONS},
     "train.epochs": 4,
     "train.batch_size": 1,
     "train.learning_rate": 0.001,
@@ -55,8 +51,8 @@ def _defaults(params: Mapping[str, Any]) -> dict[str, Any]:
     function = ATTENTION_FUNCTIONS.get(params["model.attention"])  # none: it was another copy's own
     if function is None:
         return dict(DEFAULTS)
-    options = {f"model.{name}": value for name, value in function.options.items()}
-    return {**DEFAULTS, **options, "train.engine": "compiled"}
+    own = {f"model.{name}": option.default for name, option in function.options.items()}
+    return {**DEFAULTS, **own, "train.engine": "compiled"}
 
 
 def _show(value: Any) -> str:

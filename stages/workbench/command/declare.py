@@ -51,11 +51,13 @@ def declare(
         DeclareError: not on Linux, a stage that is no Python script, or one that fails.
 
     """
+    from workbench.stage.params import known_keys
+
     stages = read_stages(root)
     with tempfile.TemporaryDirectory(prefix="declare-") as parent:
         copy = _copy(root, stages, Path(parent) / "copy")
         used = watch_stages(copy, stages, variants, schema=schema, loading=loading)
-    pipeline = describe_pipeline(root, stages, used.values(), exempt)
+    pipeline = describe_pipeline(root, stages, used.values(), exempt, known_keys(schema))
     changes = {name: pipeline.changes(stages[name], used[name]) for name in stages}
     for name, kinds in changes.items():
         for kind, (more, less) in kinds.items():

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -67,7 +68,7 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     command.set_defaults(call=_verify)
 
     command = commands.add_parser("restore", help="put the code, parameters and outputs of a run into a new folder")
-    command.add_argument("run", metavar="RUN", help="a DVC experiment, a commit, or an MLflow run by id or name")
+    command.add_argument("run", metavar="RUN", help="a DVC experiment, a commit, or an MLflow run by id, name or key")
     command.add_argument("folder", metavar="DIR", type=Path, help="a new or empty folder")
     command.add_argument("--yes", action="store_true", help=YES)
     command.set_defaults(call=_restore)
@@ -88,7 +89,7 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     command.set_defaults(call=_runs)
 
     command = commands.add_parser("diff", help="show what differs between two runs, experiments or commits")
-    state = "a DVC experiment, a commit, or an MLflow run by id or name"
+    state = "a DVC experiment, a commit, or an MLflow run by id, name or key"
     command.add_argument("a", metavar="A", help=state)
     command.add_argument("b", metavar="B", nargs="?", help="the same; default: the working tree")
     output = command.add_mutually_exclusive_group()
@@ -103,6 +104,11 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     command = commands.add_parser("declare", help="watch the stages at work, and compare with dvc.yaml")
     command.add_argument("--write", action="store_true", help="write what was seen to dvc.yaml")
     command.set_defaults(call=_declare)
+
+    for name, own in project.commands.items():
+        command = commands.add_parser(name, help=own.help)
+        own.arguments(command)
+        command.set_defaults(call=partial(_own, own.call))
 
     command = commands.add_parser("completion", help="print what makes a shell complete this command's arguments")
     command.add_argument("shell", choices=("bash", "zsh", "tcsh"))
@@ -159,6 +165,10 @@ def _declare(project: Project, options: argparse.Namespace) -> int:
         variants=project.variants,
         write=options.write,
     )
+
+
+def _own(call: Callable[[Path, argparse.Namespace], int], _: Project, options: argparse.Namespace) -> int:
+    return call(project_root(), options)
 
 
 def _completion(project: Project, options: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """What a stage was seen to use, against what it declares.
 
 A folder that is declared is a promise for each of its files: the stage opens them all. A file is declared by the
-largest Python package around it that keeps that promise.
+largest Python package around it that keeps that promise. A declared section of params.yaml promises each of its leaves.
 """
 
 import subprocess
@@ -42,12 +42,14 @@ class Pipeline:
         folders: from each folder that may be declared to its files, as DVC hashes it.
         outputs: all outputs of all stages.
         exempt: sections of params.yaml that no result depends on.
+        leaves: the dotted keys of params.yaml.
 
     """
 
     folders: Mapping[str, frozenset[str]] = field(default_factory=dict)
     outputs: frozenset[str] = frozenset()
     exempt: frozenset[str] = frozenset()
+    leaves: frozenset[str] = frozenset()
 
     def disagreements(self, declared: Stage, use: Use) -> Changes:
         """Return for each kind of entry what a stage uses but does not declare, and what it declares but does not use.
@@ -57,8 +59,8 @@ class Pipeline:
         deps, outs = names(declared.get("deps", [])), names(one for kind in WRITTEN for one in declared.get(kind, []))
         promised = {dep: self.folders.get(dep, frozenset([dep])) for dep in deps}
         held = frozenset[str]().union(*promised.values())
-        read = {key for key in use.read if key.partition(".")[0] not in self.exempt}
-        params = names(one for one in declared.get("params", []) if isinstance(one, str))
+        read = self._read(use)
+        params = frozenset[str]().union(*map(self._leaves, _params(declared)))
         made = {out for out in outs if any(_holds(out, file) for file in use.written)}
         return {
             "deps": (sorted(use.opened - held), sorted(held - use.opened)),
@@ -70,8 +72,22 @@ class Pipeline:
         """Return for each kind of entry that is not as it should be what to add and what to remove."""
         deps = names(declared.get("deps", []))
         wanted = self._dependencies(deps, use.opened)
-        kinds = {**self.disagreements(declared, use), "deps": (sorted(wanted - deps), sorted(deps - wanted))}
+        params, read = _params(declared), self._read(use)
+        sections = {one for one in params if self._leaves(one) <= read}
+        keys = sections | (read - frozenset[str]().union(*map(self._leaves, sections)))
+        kinds = {
+            **self.disagreements(declared, use),
+            "deps": (sorted(wanted - deps), sorted(deps - wanted)),
+            "params": (sorted(keys - params), sorted(params - keys)),
+        }
         return {kind: change for kind, change in kinds.items() if any(change)}
+
+    def _read(self, use: Use) -> set[str]:
+        return {key for key in use.read if key.partition(".")[0] not in self.exempt}
+
+    def _leaves(self, key: str) -> frozenset[str]:
+        """Return the leaves of a section, or the key itself."""
+        return frozenset(leaf for leaf in self.leaves if leaf.startswith(f"{key}.")) or frozenset([key])
 
     def _dependencies(self, declared: set[str], opened: frozenset[str]) -> set[str]:
         """Return what stands for the opened files: outputs of stages, packages or declared folders, else the files."""
@@ -85,7 +101,11 @@ class Pipeline:
 
 
 def describe_pipeline(
-    root: Path, stages: Mapping[str, Stage], used: Iterable[Use], exempt: Iterable[str] = ()
+    root: Path,
+    stages: Mapping[str, Stage],
+    used: Iterable[Use],
+    exempt: Iterable[str] = (),
+    leaves: Iterable[str] = (),
 ) -> Pipeline:
     """Look up the files of the folders that are declared, and of the packages that are opened."""
     parents = {str(one) for use in used for file in use.opened for one in PurePosixPath(file).parents}
@@ -98,7 +118,7 @@ def describe_pipeline(
     }
     ignored = _ignored(root, sorted({file for files in found.values() for file in files}))
     folders = {one: frozenset(files) - ignored for one, files in found.items()}
-    return Pipeline(folders, frozenset(outputs), frozenset(exempt))
+    return Pipeline(folders, frozenset(outputs), frozenset(exempt), frozenset(leaves))
 
 
 def _ignored(root: Path, files: Sequence[str]) -> set[str]:
@@ -114,6 +134,10 @@ def _ignored(root: Path, files: Sequence[str]) -> set[str]:
 def names(entries: Iterable[str | Mapping[str, Any]]) -> set[str]:
     """Return the names in a list of dvc.yaml, whose entries may carry options."""
     return {(entry if isinstance(entry, str) else next(iter(entry))).rstrip("/") for entry in entries}
+
+
+def _params(declared: Stage) -> set[str]:
+    return names(one for one in declared.get("params", []) if isinstance(one, str))
 
 
 def _holds(entry: str, file: str) -> bool:

@@ -16,9 +16,7 @@ def verify(project: Project, root: Path, run: str | None, *, yes: bool) -> int:
     state = consent(find_state(project, root, run), root, yes=yes) if run else present_state(project, root)
     with tempfile.TemporaryDirectory(prefix="verify-") as parent:
         copy = lay_out(state, root, Path(parent) / "copy")
-        caches = {
-            name: f"{parent}/cache/{name}" for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "DVC_SITE_CACHE_DIR")
-        }
+        caches = {name: f"{parent}/cache/{name}" for name in ("XDG_CACHE_HOME", "DVC_SITE_CACHE_DIR")}
         reproduce(copy, "--force", "--no-run-cache", **caches)
         found = compare(project, state, root, copy)
     print_table(("output", "expected", "got", ""), [(one.path, one.expected, one.got, one.verdict) for one in found])

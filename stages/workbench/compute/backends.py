@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import socket
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,13 +41,25 @@ def start_backend(where: ComputeParams, most: int) -> Iterator[Backend]:
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         workers = min(most, where.workers or joblib.cpu_count())
-        yield Backend(workers, 0, True, (BrokenProcessPool,), {"backend": "loky", "n_jobs": workers})
+        options = {"backend": "loky", "n_jobs": workers, "initializer": _end_with, "initargs": (os.getpid(),)}
+        yield Backend(workers, 0, True, (BrokenProcessPool,), options)
     elif where.backend == "dask":
         with _dask(where) as backend:
             yield backend
     else:
         with _ray(where) as backend:
             yield backend
+
+
+def _end_with(parent: int) -> None:
+    """End this worker once the process that started it is gone: kill -9 lets nobody tell its workers to."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -76,6 +76,9 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         print(_SAID, file=sys.stderr)
+    elif isinstance(error, UserError):  # found as modules were imported
+        print(error, file=sys.stderr)
+        _tell_what_dvc_removed()
     elif isinstance(error, ModuleNotFoundError) and not _is_own(str(error.name)):
         print(
             f"{sys.executable}: {error}; activate the environment that `make repro` makes, source .venv/bin/activate, "

@@ -16,14 +16,14 @@ COUNT, OUT = Path("data/count"), Path("data/measure")
 
 
 def main() -> str:
-    """Write data/measure/metrics.json from data/count/ and measure.top."""
+    """Write data/measure/metrics.json from data/count/, measure.top and the seed."""
     params = load_params()
-    measures = measures_of(read_counts(COUNT / "words.csv"), params.measure.top)
+    measures = measures_of(read_counts(COUNT / "words.csv"), params.measure.top, params.seed)
     write_json(OUT / "metrics.json", measures)
     experiment = experiment_of(read_origin(COUNT / "origin.json"))
     with continue_run(TRACKED, params.tracking, experiment, OUT / "metrics.json", "measure") as run:
-        show_measures(run, params.measure.top)
-    share = f"{measures['share']:.1%} of all"
+        show_measures(run, params.measure.top, params.seed)
+    share = f"{measures['share']:.1%} of all ({measures['share_low']:.1%} to {measures['share_high']:.1%})"
     return f"measure: the {params.measure.top} most frequent are {share} -> data/measure/{run.where}"
 
 

@@ -7,9 +7,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from words.params import CountParams
 from workbench.stage.errors import DataError
+from workbench.stage.streams import stream
 
+RESAMPLES = 200  # texts that are drawn from the text
 AGAIN = "`dvc repro -f count` writes it again"
 
 
@@ -54,11 +59,28 @@ def read_origin(path: Path) -> dict[str, Any]:
     return origin
 
 
-def measures_of(counts: dict[str, int], top: int) -> dict[str, float]:
-    """Return the number of words, of different ones, and the share of the most frequent ones among all."""
-    total = sum(counts.values())
+def measures_of(counts: dict[str, int], top: int, seed: int) -> dict[str, float]:
+    """Return the number of words, of different ones, and the share of the most frequent ones with its interval."""
+    occurrences = np.array([*counts.values()])
+    low, high = share_interval(occurrences, top, seed)
     return {
-        "words": float(total),
+        "words": float(occurrences.sum()),
         "different": float(len(counts)),
-        "share": sum(sorted(counts.values(), reverse=True)[:top]) / total,
+        "share": share(occurrences, top),
+        "share_low": low,
+        "share_high": high,
     }
+
+
+def share(occurrences: NDArray[np.int64], top: int) -> float:
+    """Return the share of the `top` most frequent words among all."""
+    return float(np.sort(occurrences)[-top:].sum() / occurrences.sum())
+
+
+def share_interval(occurrences: NDArray[np.int64], top: int, seed: int) -> tuple[float, float]:
+    """Return the 5th and the 95th percentile of the share in texts as long, drawn word by word from this one."""
+    words = np.repeat(np.arange(len(occurrences)), occurrences)
+    draw = stream(seed, "resamples")
+    drawn = (np.bincount(words[draw.integers(len(words), size=len(words))]) for _ in range(RESAMPLES))
+    shares = sorted(share(one, top) for one in drawn)
+    return shares[RESAMPLES // 20], shares[-1 - RESAMPLES // 20]

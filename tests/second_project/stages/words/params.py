@@ -24,6 +24,7 @@ class MeasureParams(Section):
 class Params(Section):
     """All of params.yaml."""
 
+    seed: Annotated[int, whole(0, 2**32 - 1)]
     count: CountParams
     measure: MeasureParams
     tracking: TrackingParams

@@ -29,7 +29,7 @@ def project() -> Project:
         origin=origin,
         metrics=METRICS.as_posix(),
         measures={name: f"measure/{name}" for name in ("share", "different", "words")},
-        parameters=("count.min_length", "count.lowercase", "measure.top"),
+        parameters=("count.min_length", "count.lowercase", "measure.top", "seed"),
         publish=publish,
         loading=("words.params",),
     )
@@ -56,7 +56,7 @@ def publish() -> str:
     experiment = experiment_of(read_origin(ORIGIN))
     with continue_run(TRACKED, params.tracking, experiment, METRICS, *SHOWN) as run:
         show_count(run)
-        show_measures(run, params.measure.top)
+        show_measures(run, params.measure.top, params.seed)
     return run.published()
 
 

@@ -19,8 +19,8 @@ def show_count(run: Run) -> None:
     run.log_files(COUNT, "words.csv", "origin.json")
 
 
-def show_measures(run: Run, top: int) -> None:
+def show_measures(run: Run, top: int, seed: int) -> None:
     """Show the measures, and what they depend on."""
-    run.log_params({"measure.top": top})
+    run.log_params({"measure.top": top, "seed": seed})
     run.log_metrics(read_metrics(MEASURE / "metrics.json"), "measure")
     run.log_files(MEASURE, "metrics.json")

@@ -33,7 +33,7 @@ double train(float *p, float *m, float *v, double *powers, const float *inputs, 
             gradient.weight[j] = slope * x[j] * a[j];
         }
         gradient.bias = slope;
-        powers[0] *= 0.9;
+        powers[0] = fmax(powers[0] * 0.9, 1e-300); /* a subnormal number would cost as much as four steps */
         powers[1] *= 0.999;
         float step = learning_rate / (1 - powers[0]);
         float scale = 1 / sqrt(1 - powers[1]);
