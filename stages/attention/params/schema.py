@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, create_model
 
 from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
-from attention.functions.entry import Option, option_problems, with_defaults
+from attention.functions.entry import Option, option_problems
 from attention.tasks import TASKS
 from attention.tasks.problem import Problem, make_problem, number_of_cases, size_problems
 from workbench.stage.errors import show_value
@@ -171,8 +171,6 @@ def disagreements(params: Params) -> Iterator[str]:
     for option, allowed in option_problems(function, options, problem.seq_len).items():
         got = options[option]
         yield f"model.{option}: got {show_value(got)}; allowed with {name}: {allowed}"
-    if params.train.engine == "compiled" and function.engine(with_defaults(function, options)) != "compiled":
-        yield f"train.engine: got 'compiled'; allowed with {name}, which has no kernel: one of: auto, torch"
     cases, called = number_of_cases(problem), "contexts" if task == "lookup" else "cases"
     most = MOST_ROWS // (cases * problem.seq_len)
     if params.train.epochs > most:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
-from attention.functions.entry import with_defaults
 from attention.tasks import TASKS
 
 # Those of params.yaml as it comes, which are the article's: a name must not depend on what is committed here and now.
@@ -54,8 +53,8 @@ def differences(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _defaults(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the defaults of a task and of a function: their own in the place of `null` and `auto`."""
-    defaults = dict(DEFAULTS)
+    """Return the defaults of a task and of a function in the place of `null`, and what `auto` stands for."""
+    defaults = {**DEFAULTS, "train.engine": "compiled"}
     task = TASKS.get(params.get("data.task", "lookup"))
     if task is not None:  # none: it was another copy's own
         defaults |= {f"data.{name}": size.default for name, size in task.sizes.items()}
@@ -63,8 +62,6 @@ def _defaults(params: Mapping[str, Any]) -> dict[str, Any]:
     function = ATTENTION_FUNCTIONS.get(params["model.attention"])
     if function is not None:
         defaults |= {f"model.{name}": option.default for name, option in function.options.items()}
-        chosen = with_defaults(function, {name: params.get(f"model.{name}") for name in function.options})
-        defaults["train.engine"] = function.engine(chosen)
     return defaults
 
 
