@@ -7,7 +7,7 @@ RUN := PATH="$$PWD/.venv/bin:$$PATH"
 LISTED = $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test check format extras bench ui skeleton docs screenshots lock clean
+.PHONY: help repro test check format extras bench ui skeleton docs site screenshots lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench: .venv/.installed ## Measure speed, start-up and scale side by side (ten m
 
 docs: repro ## Bring the tables of the README and the pictures of docs/ up to date
 	@$(RUN) python docs/build.py
+
+site: .venv/.installed ## Build the pages of docs/ as a site, in site/; a dead link is an error
+	@$(RUN) NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet --strict
 
 screenshots: .venv/.installed ## Take the pictures in docs/screenshots anew (a minute; needs Chromium)
 	@mkdir -p docs/screenshots

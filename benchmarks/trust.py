@@ -76,6 +76,9 @@ HOSTILE = {
     "runs in the store forged by a colleague: restored, verified, listed": "workbench/test_hostile",
     "git settings, hooks and environment, the user's and others'": "workbench/test_git",
     "a cache that others can write, that is no folder, or cut short": "workbench/test_cache",
+    "runs and experiments of any content, listed": "workbench/test_hostile_store",
+    "a store that was deleted, locked, copied, or is of another MLflow": "workbench/test_store_faults",
+    "passwords and tokens, in addresses, settings and messages": "workbench/test_secrets",
 }
 
 

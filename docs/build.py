@@ -1,31 +1,38 @@
 """Bring README.md and docs/ up to date with the files that the commands wrote: python docs/build.py.
 
-Between `<!-- FILE -->` and `<!-- end -->` the README shows a table of benchmarks/results; pictures are copied.
+Between `<!-- NAME -->` and `<!-- end -->` a page shows a table of benchmarks/results, where NAME is a file there, or
+what reference.py makes of the code. Pictures are copied.
 """
 
 import re
 import shutil
 from pathlib import Path
 
+from reference import REFERENCE
+
 ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PICTURES = ("plot/attention.png", "plot/epochs.gif", "study/curves.png")
-TABLE = re.compile(r"(<!-- (benchmarks/results/\S+\.md) -->\n).*?(<!-- end -->)", re.S)
+TABLE = re.compile(rf"(<!-- (benchmarks/results/\S+\.md|{'|'.join(REFERENCE)}) -->\n).*?(<!-- end -->)", re.S)
 
 
 def main() -> None:
-    """Rewrite README.md, copy the pictures."""
-    readme = ROOT / "README.md"
-    readme.write_text(with_tables(readme.read_text()))
+    """Rewrite the pages, copy the pictures."""
+    for page in PAGES:
+        page.write_text(with_tables(page.read_text()))
     for name in PICTURES:
         shutil.copyfile(ROOT / "data" / name, ROOT / "docs" / Path(name).name)
 
 
 def with_tables(text: str) -> str:
-    """Return the text with every table as it was measured last, without the line on the machine."""
+    """Return the text with what is generated as it is now; of a table without the line on the machine."""
 
     def table(match: re.Match[str]) -> str:
-        measured = (ROOT / match[2]).read_text().strip().rsplit("\n\n", 1)[0]
-        return f"{match[1]}{measured}\n{match[3]}"
+        if match[2] in REFERENCE:
+            made = f"\n{REFERENCE[match[2]]()}\n"
+        else:
+            made = (ROOT / match[2]).read_text().strip().rsplit("\n\n", 1)[0]
+        return f"{match[1]}{made}\n{match[3]}"
 
     return TABLE.sub(table, text)
 

@@ -15,8 +15,10 @@ from attention.pictures.figures import (
     growth_figure,
     mse_figure,
     save_animation,
-    save_figure,
 )
+from attention.pictures.style import save_figure
+from attention.report.page import save_report
+from attention.views.naming import run_name
 from attention.views.stages import show_pictures
 from attention.views.tracked import TRACKED, experiment
 from attention.weights import load_weights
@@ -37,7 +39,7 @@ def main() -> str:
     attention = read_grid(TRAIN / "attention.csv", ATTENTION_COLUMNS, len(history["mse"]), *shape)["attention"]
     final = read_grid(EVALUATE / "attention.csv", EVALUATION_COLUMNS, *shape)
     truth, normalized, effective = (final[name] for name in ("truth", "normalized", "effective"))
-    metrics = read_metrics(EVALUATE / "metrics.json", "baseline.mean", "baseline.linear")
+    metrics = read_metrics(EVALUATE / "metrics.json", "mse", "recovery.effective", "baseline.mean", "baseline.linear")
 
     save_figure(OUT / "attention.png", attention_figure(truth, normalized, effective))
     save_figure(OUT / "map.png", attention_maps(truth, normalized, effective))
@@ -49,12 +51,14 @@ def main() -> str:
     for epoch in pictured:
         save_figure(OUT / f"epochs/{epoch}.png", epoch_figure(epoch, shares(attention[epoch]), truth))
     save_animation(OUT / "epochs.gif", [OUT / f"epochs/{epoch}.png" for epoch in pictured])
+    name = run_name(weights.origin["parameters"])
+    save_report(OUT / "report.html", name, weights, history, pictured, attention, final, metrics)
     keep_only(OUT / "epochs", (f"{epoch}.png" for epoch in pictured))
 
     with continue_run(TRACKED, params.tracking, experiment(weights), EVALUATE / "metrics.json", "plot") as run:
         show_pictures(run)
     return (
-        f"plot: {weights.function}, {len(attention)} epochs -> attention.png and its companions "
+        f"plot: {weights.function}, {len(attention)} epochs -> attention.png, report.html and their companions "
         f"-> data/plot/{run.where}"
     )
 

@@ -5,11 +5,12 @@ from workbench.stage.run import run_stage
 from pathlib import Path
 
 from attention.params import load_study
-from attention.pictures.figures import save_figure
+from attention.pictures.style import save_figure
 from attention.study.best import compare
 from attention.study.curves import curves_figure
 from attention.study.figures import errors_figure, recovery_figure
 from attention.study.groups import group
+from attention.study.page import save_report
 from attention.study.report import closing
 from attention.study.tables import best_columns, comparison_columns, history_columns, result_columns, summary_columns
 from attention.study.trainings import TRAININGS, trainings_of
@@ -44,6 +45,7 @@ def main() -> str:
         save_figure(OUT / "errors.png", errors_figure(groups))
         save_figure(OUT / "recovery.png", recovery_figure(groups))
         save_figure(OUT / "curves.png", curves_figure(groups))
+        save_report(OUT / "report.html", groups, comparisons)
         checkpoint.remove()
         run.show(groups, comparisons)
     return f"{closing(groups, comparisons)} -> data/study/{run.where}"

@@ -21,6 +21,7 @@ from filelock import FileLock
 from ruamel.yaml import YAML
 
 from attention.project import project as laboratory
+from workbench.cache import cache_folder
 from workbench.command.dvc_lock import locked_outputs
 
 if TYPE_CHECKING:
@@ -77,6 +78,18 @@ def warm_environment(**more: str) -> dict[str, str]:
     """Return a clean environment in which `python` and `dvc` find the slow libraries imported."""
     environment = clean_environment(**more)
     return environment | {"PATH": f"{warm_commands()}{os.pathsep}{environment['PATH']}"}
+
+
+def own_cache(folder: Path) -> dict[str, str]:
+    """Return an environment whose cache is in `folder`: it has what is compiled already, and of no study a journal."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    cache = folder / "workbench"
+    if not cache.exists():
+        cache.mkdir(mode=0o700)
+        for file in (cache_folder() or cache).iterdir():
+            if file.is_file():
+                shutil.copy2(file, cache)
+    return {"XDG_CACHE_HOME": str(folder)}
 
 
 def copy_of_project(folder: Path) -> Path:

@@ -14,18 +14,15 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from attention.pictures.figures import (
-    EFFECTIVE,
     MAPPED_PANELS,
-    RAW,
-    TRUTH,
     Floats,
     attention_figure,
     epoch_figure,
     growth_figure,
     mse_figure,
     save_animation,
-    save_figure,
 )
+from attention.pictures.style import EFFECTIVE, RAW, TRUTH, save_figure
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -188,7 +185,8 @@ def test_the_bytes_do_not_depend_on_a_matplotlibrc_of_one_s_own(tmp_path: Path) 
 
 DRAW = """
 import numpy as np
-from attention.pictures.figures import mse_figure, save_figure
+from attention.pictures.figures import mse_figure
+from attention.pictures.style import save_figure
 save_figure("a.png", mse_figure(np.array([0.5, 0.25]), {"mean": 0.25}))
 """
 

@@ -6,7 +6,6 @@
 import csv
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,16 +17,13 @@ from pathlib import Path
 
 import pytest
 import vl_convert
+from browser import SOONER_OR_LATER, chromium
 from conftest import Project, clean_environment, open_store, recorded_runs
 from mlflow.entities import Run
-from playwright.sync_api import Page, Route, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect
 
 from attention.views.naming import DEFAULTS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
-QUIETER = ("disable-component-update", "disable-sync")
-SOONER_OR_LATER = 120  # seconds, far more than a page takes
 KEEP = os.environ.get("SCREENSHOTS")  # the folder to keep pictures in
 # As after one's first visit: MLflow's assistant closed, its pages those of training.
 VISITED = {
@@ -45,21 +41,11 @@ Picture = Callable[[str], None]
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    if CHROMIUM is None:
-        how = "no Chromium on the path: install it (Debian: apt-get install chromium)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(how)
-        pytest.skip(how)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[f"--{switch}" for switch in (*QUIET, *QUIETER)]
-        )
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.add_init_script(";".join(f"localStorage.setItem('{key}', '{value}')" for key, value in VISITED.items()))
         page.set_default_timeout(SOONER_OR_LATER * 1000)
-        expect.set_options(timeout=SOONER_OR_LATER * 1000)
         yield page
-        browser.close()
 
 
 @pytest.fixture

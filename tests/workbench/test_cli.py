@@ -139,7 +139,7 @@ def test_a_name_that_nothing_has_is_refused_with_what_there_is(project: Project,
     refused = attention(project, "restore", "nobody", str(tmp_path / "new"))
     assert refused.returncode == 1
     told = refused.stderr.splitlines()[-1]  # MLflow's own warnings may stand before it
-    assert told.startswith("nobody: neither a DVC experiment, a commit, nor an MLflow run by id or name; known: ")
+    assert told.startswith("nobody: neither a DVC experiment, a commit, nor an MLflow run by id, name or key; known: ")
     assert NAME in told
     assert not (tmp_path / "new").exists()
 

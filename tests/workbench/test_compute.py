@@ -9,13 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numba
 import pytest
 from clusters import CLUSTERS, Cluster, need
-from conftest import Project, clean_environment
+from conftest import Project, clean_environment, own_cache
 from faulty_servers import closed_port, end_group, silent_server
 
-import attention.compiler.compiled_loop  # noqa: F401 - tells Numba where its cache is
 from attention.params import load_params
 from attention.study.trainings import TRAININGS, Outcome, Training, code_digest
 from workbench.compute.schedule import CHUNK_SECONDS, Report, _Chunks, compute_chunk
@@ -24,7 +22,6 @@ PACKAGES = {"dask": "distributed", "ray": "ray"}
 SOONER_OR_LATER = 240  # seconds, far more than anything here takes
 SLOW = {"train.engine": "torch", "study.seeds": 16, "study.grid": {}}  # a fifth of a second a training
 QUIET = {"PYTHONWARNINGS": "ignore"}
-KERNELS = str(Path(numba.config.CACHE_DIR))  # compiled once for all, while each study has a journal of its own
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +65,10 @@ def settings(**compute: Any) -> dict[str, Any]:
     return {f"compute.{name}": value for name, value in (plain | compute).items()}
 
 
-def own_cache(project: Project) -> dict[str, str]:
-    """Return an environment in which no other study's journal is found."""
-    return {**QUIET, "XDG_CACHE_HOME": f"{project.root}.cache", "NUMBA_CACHE_DIR": KERNELS}
-
-
 def study(project: Project, environment: Mapping[str, str] = MappingProxyType({}), **compute: Any) -> dict[str, bytes]:
     """Run the study in a new folder and return what it writes."""
     project.set_params(settings(**compute))
-    project.run("python", "stages/study.py", **own_cache(project), **environment)
+    project.run("python", "stages/study.py", **QUIET, **own_cache(Path(f"{project.root}.cache")), **environment)
     return {name: data for name, data in project.outputs().items() if name.startswith("data/study/")}
 
 
@@ -84,7 +76,9 @@ def refusal(project: Project, environment: Mapping[str, str] = MappingProxyType(
     """Run a study that cannot be computed and return what it says; nothing else may happen."""
     before = project.outputs()
     project.set_params(settings(**compute))
-    done = project.attempt("python", "stages/study.py", **own_cache(project), **environment)
+    done = project.attempt(
+        "python", "stages/study.py", **QUIET, **own_cache(Path(f"{project.root}.cache")), **environment
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert project.outputs() == before
     (line,) = done.stderr.splitlines()
@@ -146,7 +140,7 @@ def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
         running = subprocess.Popen(
             ["python", "stages/study.py"],
             cwd=project.root,
-            env=clean_environment(XDG_CACHE_HOME=str(cache), **QUIET, **there.environment),
+            env=clean_environment(**own_cache(cache), **QUIET, **there.environment),
             start_new_session=True,
             stderr=subprocess.PIPE,
             text=True,
@@ -187,7 +181,7 @@ def test_a_worker_process_that_is_killed_is_replaced(slow: tuple[Project, dict[s
     running = subprocess.Popen(
         ["python", "stages/study.py"],
         cwd=project.root,
-        env=clean_environment(XDG_CACHE_HOME=str(cache), **QUIET),
+        env=clean_environment(**own_cache(cache), **QUIET),
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,
@@ -214,7 +208,7 @@ def test_worker_processes_end_with_a_study_that_is_killed(
     running = subprocess.Popen(
         ["python", "stages/study.py"],
         cwd=project.root,
-        env=clean_environment(XDG_CACHE_HOME=str(cache), **QUIET),
+        env=clean_environment(**own_cache(cache), **QUIET),
         start_new_session=True,
         stderr=subprocess.DEVNULL,
         text=True,

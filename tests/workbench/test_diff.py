@@ -211,7 +211,7 @@ def test_a_secret_is_in_no_output(dirty: Project, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nobody"], "nobody: neither a DVC experiment, a commit, nor an MLflow run by id or name; known: "),
+        (["nobody"], "nobody: neither a DVC experiment, a commit, nor an MLflow run by id, name or key; known: "),
         (["HEAD", "--html", "page.txt"], "--html: got page.txt; allowed: the name of a file that ends in .html\n"),
         (["--output=x"], "usage: "),
         (["HEAD~1"], "HEAD~1: the commit "),

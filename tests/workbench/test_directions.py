@@ -16,7 +16,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "project",
         "command",
         "study",
-        "views",
+        "views report",
         "serving pictures",
         "training measures",
         "network",

@@ -181,9 +181,9 @@ def test_experiments_of_one_name_on_two_commits_do_not_mix(
 
 
 def test_a_name_means_an_id_first_then_its_beginning_and_never_several_runs(victim: Project, forged: Forge) -> None:
-    own = forged(Forgery(""), name="mine")
+    own, key = forged(Forgery("", tags={"attention.key": "c" * 32}), name="mine"), "c" * 32
     false = [forged(Forgery("", NEW), name=own), forged(Forgery("", NEW), name=own[:8])]
-    for name in (own, own[:8], own[:12], "mine"):
+    for name in (own, own[:8], own[:12], "mine", key):
         assert own in find_state(LABORATORY, victim.root, name).source
     more = forged(Forgery("", tags={"mlflow.user": "mal\x1b[2Jlory\nfaster"}), name="mine")
     with pytest.raises(RestoreError) as refused:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Project, clean_environment
+from conftest import Project, clean_environment, own_cache
 from faulty_servers import end_group
 
 from attention.study.trainings import TRAININGS, Outcome
@@ -48,7 +48,7 @@ def killed(finished_project: Project, tmp_path: Path) -> Project:
 def run(project: Project, cache: Path) -> tuple[set[int], str]:
     """Run the study to its end; return which seeds it trained and what it said."""
     (project.root / "begun.txt").write_text("")
-    done = project.run("python", "stages/study.py", PYTHONWARNINGS="ignore", XDG_CACHE_HOME=str(cache))
+    done = project.run("python", "stages/study.py", PYTHONWARNINGS="ignore", **own_cache(cache))
     return begun(project), done.stdout
 
 
@@ -76,7 +76,7 @@ def test_kill_9_at_random_moments_costs_no_more_than_what_was_at_work(killed: Pr
         study = subprocess.Popen(
             ["python", "stages/study.py"],
             cwd=killed.root,
-            env=clean_environment(PYTHONWARNINGS="ignore", XDG_CACHE_HOME=str(cache)),
+            env=clean_environment(PYTHONWARNINGS="ignore", **own_cache(cache)),
             start_new_session=True,
             stdout=subprocess.DEVNULL,
         )

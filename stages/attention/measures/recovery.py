@@ -1,6 +1,6 @@
 """How well learned attention matches the truth."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class Recovery(NamedTuple):
         return {name: float(values.mean()) for name, values in self._asdict().items()}
 
 
-def shares(attention: NDArray[np.float32], scale: NDArray[np.float32] | float = 1.0) -> Floats:
+def shares(attention: NDArray[np.floating[Any]], scale: NDArray[np.float32] | float = 1.0) -> Floats:
     """Return |a·scale| over its sum along the positions; zeros where all of it is zero."""
     size = np.abs(attention.astype(np.float64) * scale)
     total = size.sum(axis=-1, keepdims=True)

@@ -1,26 +1,21 @@
-"""The pictures: matplotlib objects from arrays, and files that hold nothing but the picture."""
+"""The pictures: matplotlib objects from arrays."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
+from attention.pictures.style import EFFECTIVE, GREY, RAW, TRUTH
 from workbench.stage.outputs import writing
-
-matplotlib.rc_file(Path(__file__).with_suffix(".mplstyle"))  # else a user's own matplotlibrc would change the bytes
 
 Floats = NDArray[np.float64]
 
-TRUTH, RAW, EFFECTIVE, GREY = "#222222", "#e69f00", "#0072b2", "#666666"
 TRUE, LEARNED, SEEN = "true attention", "learned |a|, normalized", "effective |a·w|, normalized"
-RUNS = 3  # zlib's Z_RLE
 MAPPED_PANELS = 10  # with more contexts, bars would be hairlines: one map shows them all
 
 
@@ -131,17 +126,6 @@ def count_epochs(panel: Any, epochs: int, most: int = 4) -> None:
     if epochs == 1:
         panel.set_xlim(-0.5, 0.5)
     panel.xaxis.set_major_locator(MaxNLocator(most, integer=True, min_n_ticks=1))
-
-
-def save_figure(path: str | Path, figure: Figure) -> None:
-    """Write a PNG without the version and date that matplotlib would add.
-
-    Compressed by runs of equal bytes alone: of what else to look for, zlib and zlib-ng, one of which is the system's or
-    came with Pillow, have ideas of their own.
-    """
-    canvas: Any = FigureCanvasAgg(figure)  # savefig would lay out and draw everything twice
-    with writing(path) as beside:
-        canvas.print_png(beside, metadata={"Software": None}, pil_kwargs={"compress_type": RUNS})
 
 
 def save_animation(path: str | Path, stills: Sequence[Path], seconds: float = 0.8) -> None:

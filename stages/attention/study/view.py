@@ -37,7 +37,7 @@ from workbench.tracking.store import open_store
 OUT = Path("data/study")
 FILES = (
     *("results.csv", "histories.csv", "summary.csv", "best.csv", "comparison.csv"),
-    *("errors.png", "recovery.png", "curves.png"),
+    *("errors.png", "recovery.png", "curves.png", "report.html"),
 )
 ABOUT = """Studies, made by the stage `study`: many trainings of each configuration of a grid.
 

@@ -40,8 +40,9 @@ AT_ONCE, MOST_TOLD = 1000, 10
 def find_state(project: Project, root: Path, name: str, *, whole: bool = True) -> State:
     """Return the state of a DVC experiment, else of a commit, else of the MLflow run that the name means.
 
-    That is the run of this id, else the one whose id begins so, else the one of this name. An experiment is its commit;
-    files that it lacks may come from its run. A state that need not be `whole` may lack the results of some stages.
+    That is the run of this id, else the one whose id begins so, else the one of this name or experiment key. An
+    experiment is its commit; files that it lacks may come from its run. A state that need not be `whole` may lack the
+    results of some stages.
 
     Raises:
         RestoreError: nothing has that name, or several runs, or the run does not carry what restoring takes.
@@ -53,7 +54,7 @@ def find_state(project: Project, root: Path, name: str, *, whole: bool = True) -
         return found
     with chdir(root), asking(project):
         client, experiment_id = open_store(project.load_params(root / PARAMS_FILE).tracking.experiment)
-        runs = _named(client, experiment_id, name)
+        runs = _named(client, experiment_id, name, project.tracked.tag("key"))
         if len(runs) == 1:
             return _run_state(project, client, runs[0])
         if not runs:
@@ -64,14 +65,14 @@ def find_state(project: Project, root: Path, name: str, *, whole: bool = True) -
         raise RestoreError(f"{show_name(name)}: {len(runs)} MLflow runs are meant; name one by its id: {told}{more}")
     known = dict.fromkeys([*experiments(root), *(str(run.info.run_name) for run in newest)])
     raise RestoreError(
-        f"{show_name(name)}: neither a DVC experiment, a commit, nor an MLflow run by id or name; "
+        f"{show_name(name)}: neither a DVC experiment, a commit, nor an MLflow run by id, name or key; "
         f"known: {', '.join(repr(show_name(other, 200)) for other in [*known][:MOST_TOLD]) or 'none'}; "
         f"`{project.name} runs` lists them"
     )
 
 
-def _named(client: MlflowClient, experiment_id: str, name: str) -> list[MlflowRun]:
-    """Return the runs that a name means: no run's name ever stands before another's id."""
+def _named(client: MlflowClient, experiment_id: str, name: str, key: str) -> list[MlflowRun]:
+    """Return the runs that a name means, or an experiment key: no run's name ever stands before another's id."""
     if RUN_ID.fullmatch(name):
         try:
             run = client.get_run(name)
@@ -86,9 +87,9 @@ def _named(client: MlflowClient, experiment_id: str, name: str) -> list[MlflowRu
         if found := [run for run in begun if run.info.run_id.startswith(name)]:
             return found
     ours = {}
-    for where in ("attributes.run_name", f"tags.`{EXPERIMENT}`"):
+    for where in ("attributes.run_name", f"tags.`{EXPERIMENT}`", f"tags.`{key}`"):
         for run in _search(client, experiment_id, f"{where} = '{name}'" if PLAIN.fullmatch(name) else ""):
-            if name in (run.info.run_name, run.data.tags.get(EXPERIMENT)):
+            if name in (run.info.run_name, run.data.tags.get(EXPERIMENT), run.data.tags.get(key)):
                 ours[run.info.run_id] = run
     return list(ours.values())
 

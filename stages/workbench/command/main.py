@@ -68,7 +68,7 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     command.set_defaults(call=_verify)
 
     command = commands.add_parser("restore", help="put the code, parameters and outputs of a run into a new folder")
-    command.add_argument("run", metavar="RUN", help="a DVC experiment, a commit, or an MLflow run by id or name")
+    command.add_argument("run", metavar="RUN", help="a DVC experiment, a commit, or an MLflow run by id, name or key")
     command.add_argument("folder", metavar="DIR", type=Path, help="a new or empty folder")
     command.add_argument("--yes", action="store_true", help=YES)
     command.set_defaults(call=_restore)
@@ -89,7 +89,7 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     command.set_defaults(call=_runs)
 
     command = commands.add_parser("diff", help="show what differs between two runs, experiments or commits")
-    state = "a DVC experiment, a commit, or an MLflow run by id or name"
+    state = "a DVC experiment, a commit, or an MLflow run by id, name or key"
     command.add_argument("a", metavar="A", help=state)
     command.add_argument("b", metavar="B", nargs="?", help="the same; default: the working tree")
     output = command.add_mutually_exclusive_group()

@@ -1,0 +1,121 @@
+"""The report of a study: its configurations side by side on one page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attention.pictures.page import Chart, Control, Section, Table, save_page
+from attention.study.charts import curves_chart, spread_chart
+from attention.study.comparison import Comparison, show
+from attention.study.groups import MEASURES, Group
+from attention.study.report import differing
+
+MOST_ROWS, MOST_DOTS, MOST_POINTS, MOST_PAIRS = 60, 8_000, 50, 50  # what a page has room for
+NAMES = {
+    "mse": "error on new data (mean squared)",
+    "normalized": "share of |a| on the true position",
+    "effective": "share of |a·w| on the true position",
+    "accuracy": "how often the largest |a| is on the true position",
+}
+
+
+def save_report(path: str | Path, groups: Sequence[Group], comparisons: Sequence[Comparison]) -> None:
+    """Write the page of a study."""
+    seeds = len(groups[0].seeds)
+    lead = (
+        f"{_count(len(groups), 'configuration')}, each trained with {_count(seeds, 'seed')}, the same for all: with "
+        "one seed, two configurations have the same data.",
+    )
+    sections = (
+        *_sentences(comparisons),
+        *_charts(groups[:MOST_ROWS], len(groups), seeds),
+        Section("Numbers", "Medians; after the error its 90 % interval.", tables=(_table(groups[:MOST_ROWS]),)),
+        Section(
+            "Check it, and make your own",
+            commands=(
+                ("attention verify", "runs everything again from nothing, and compares every file with dvc.lock"),
+                (
+                    "dvc exp run -S study.seeds=100 study",
+                    "the same with a hundred seeds; study.grid says what is varied",
+                ),
+            ),
+        ),
+    )
+    title = f"Study of {_count(len(groups), 'configuration')} with {_count(seeds, 'seed')}"
+    save_page(path, title, lead, sections, "Written by the stage study from the numbers of data/study/*.csv.")
+
+
+def _sentences(comparisons: Sequence[Comparison]) -> list[Section]:
+    if not comparisons:
+        return []
+    more = f" The first {MOST_PAIRS}; all are in data/study/comparison.csv." if len(comparisons) > MOST_PAIRS else ""
+    text = f"{differing(comparisons).capitalize()}, seed by seed; p is corrected for the number of pairs.{more}"
+    return [Section("What it says", text, lines=[each.says for each in comparisons[:MOST_PAIRS]])]
+
+
+def _charts(shown: Sequence[Group], count: int, seeds: int) -> list[Section]:
+    functions = [*dict.fromkeys(each.params.model.attention for each in shown)]
+    rows = [_row(each, functions) for each in shown]
+    controls = [Control("select", "measure", "Measure", [NAMES[measure] for measure in MEASURES])]
+    if len(functions) > 1:
+        controls.append(Control("checks", "functions", "Attention functions", functions))
+    dots = max(1, MOST_DOTS // len(rows))
+    few = f" Of each configuration, the first {dots} trainings are drawn." if dots < seeds else ""
+    first = f" The first {len(shown)} of {count} configurations." if len(shown) < count else ""
+    return [
+        Section(
+            "Side by side",
+            "Choose a measure, and the functions to compare.",
+            controls=controls,
+            charts=(
+                Chart(
+                    "comparison",
+                    spread_chart(rows, dots),
+                    "Grey ticks: a training each. Thin line: half of them. Dot and thick bar: the median and its 90 % "
+                    f"interval, which takes 5 seeds. Point at a dot to see its numbers.{first}{few}",
+                    ("measure", "functions"),
+                ),
+            ),
+        ),
+        Section(
+            "While training",
+            charts=(
+                Chart(
+                    "curves",
+                    curves_chart(rows),
+                    f"The median error after each epoch, on a logarithmic axis.{first}",
+                    ("functions",),
+                ),
+            ),
+        ),
+    ]
+
+
+def _row(each: Group, functions: Sequence[str]) -> dict[str, Any]:
+    epochs = np.unique(np.linspace(0, each.params.train.epochs - 1, MOST_POINTS).astype(int))
+    medians = np.median(each.histories[:, epochs, 0], axis=0) if len(each.histories) else np.empty(0)
+    return {
+        "name": each.name,
+        "function": functions.index(each.params.model.attention),
+        "trainings": each.results,
+        "spread": np.stack([*each.spread.values()]),
+        "curve": (epochs[: len(medians)], medians),
+    }
+
+
+def _table(shown: Sequence[Group]) -> Table:
+    rows = []
+    for each in shown:
+        error, *shares = (each.spread[name] for name in MEASURES)
+        interval = f" ({error[3]:.2g} to {error[4]:.2g})" if np.isfinite(error[3]) else ""
+        numbers = [f"{share[0]:.3f}" for share in shares[:2]]
+        found = f"{each.found} of {len(each.seeds)}"
+        rows.append([each.name, found, str(each.diverged), f"{show(error[0])}{interval}", *numbers])
+    columns = ["configuration", "found the truth", "diverged", "error on new data", "share of |a|", "share of |a·w|"]
+    return Table("Numbers of the study", columns, rows, numbers=True)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
