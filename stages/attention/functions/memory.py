@@ -32,11 +32,14 @@ def ntm(parameters: Parameters, queries: Tensor, keys: Tensor, **_: object) -> T
     β = exp(b), γ = 1 + exp(g) and s = softmax(z + z₀) are of the query, but for z₀, which all share: what most queries
     need is what the others start from. Shifts begin equal: begun at random, some queries keep a wrong one.
     """
+    import torch
+
     beta, gamma = (query_rows(parameters[name].unsqueeze(-1), queries).exp() for name in ("log_beta", "log_gamma"))
     shift = (query_rows(parameters["shift"], queries) + parameters["every_shift"]).softmax(-1)
     found = (beta * products(*directions(parameters, queries, keys))).softmax(-1)  # (n, S)
     back, stay, on = (shift[..., k : k + 1] for k in range(3))  # (n, 1)
-    moved = back * found.roll(-1, -1) + stay * found + on * found.roll(1, -1)
+    around = torch.cat([found[..., -1:], found, found[..., :1]], -1)  # (n, S + 2)
+    moved = back * around[..., 2:] + stay * found + on * around[..., :-2]
     return ((1 + gamma) * (moved + LEAST).log()).softmax(-1)
 
 
