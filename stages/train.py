@@ -25,7 +25,7 @@ def main() -> str:
     truth = read_truth(DATA / "truth.csv")
     table = open_examples(DATA, "train")
     origin = {
-        "parameters": determining(params, params.seed, table.problem.seq_len),
+        "parameters": determining(params, params.seed, len(truth), table.problem.seq_len),
         "data": {name: md5(DATA / name) for name in ("train.parquet", "truth.csv")},
     }
     function, options = params.model.attention, params.model.options

@@ -111,7 +111,7 @@ def training_key(training: Training) -> str:
     """Return the experiment key of a training: equal for two trainings exactly when all that determines them is."""
     (params, seed), data = training, training.params.data
     about = {
-        **determining(params, seed, data.seq_len),
+        **determining(params, seed, data.n_contexts, data.seq_len),
         "data": [data.n_train, data.n_test, data.seq_len, data.n_contexts, data.true_attention],
     }
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]

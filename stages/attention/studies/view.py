@@ -125,7 +125,7 @@ def _experiment(params: Params) -> str:
 def _parameters(each: Group) -> dict[str, Any]:
     """Return what the trainings of a configuration have in common."""
     data = each.params.data
-    of_training = determining(each.params, each.seeds[0], data.seq_len)
+    of_training = determining(each.params, each.seeds[0], data.n_contexts, data.seq_len)
     del of_training["seed"]
     return of_training | {f"data.{name}": getattr(data, name) for name in type(data).model_fields}
 

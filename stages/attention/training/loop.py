@@ -34,7 +34,7 @@ class Epoch:
     attention: NDArray[np.float32]  # (n_contexts, seq_len)
 
 
-def determining(params: Params, seed: int, seq_len: int) -> dict[str, Any]:
+def determining(params: Params, seed: int, n_contexts: int, seq_len: int) -> dict[str, Any]:
     """Return all that determines a training besides its data, by dotted key, with defaults and `auto` resolved."""
     function, train = params.model.attention, params.train
     options = resolve_options(ATTENTION_FUNCTIONS[function], params.model.options, seq_len)
@@ -46,7 +46,7 @@ def determining(params: Params, seed: int, seq_len: int) -> dict[str, Any]:
         "train.batch_size": train.batch_size,
         "train.learning_rate": train.learning_rate,
         "train.shuffle": train.shuffle,
-        "train.engine": choose_engine(train, Weights(function, params.data.n_contexts, seq_len, {}, {}, options)),
+        "train.engine": choose_engine(train, Weights(function, n_contexts, seq_len, {}, {}, options)),
     }
 
 
