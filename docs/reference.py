@@ -1,5 +1,6 @@
 """What the pages say of the code, made from it: every parameter, every file, and the graph of the stages."""
 
+import csv
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -133,6 +134,16 @@ def _of_some(key: str) -> str:
     return f"An option of {', '.join(one for one, entry in ATTENTION_FUNCTIONS.items() if name in entry.options)}."
 
 
+def learn() -> str:
+    """Return a table of what the exercises of learn.md gave."""
+    with (ROOT / "docs/learn/results.csv").open(newline="") as file:
+        found = [
+            (f"`{row[0]}`", f"{float(row[1]):.1e}", *(f"{float(share):.3f}" for share in row[2:]))
+            for row in list(csv.reader(file))[1:]
+        ]
+    return _table([("experiment", "error", r"share of \|a\|", r"share of \|a·w\|"), *found])
+
+
 def _default(key: str) -> str:
     value: Any = DEFAULTS
     for name in key.split("."):
@@ -172,4 +183,5 @@ REFERENCE: Mapping[str, Callable[[], str]] = {
     "options": options,
     "files": files,
     "graph": graph,
+    "learn": learn,
 }
