@@ -35,7 +35,7 @@ def write_markdown(name: str, rows: Sequence[Mapping[str, str]], title: str) -> 
 def machine() -> str:
     """Describe the machine and the versions in a sentence."""
     versions = []
-    for package in ("torch", "numba", "jax", "numpy", "dvc", "mlflow"):
+    for package in ("torch", "llvmlite", "jax", "numpy", "dvc", "mlflow"):
         try:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:

@@ -16,7 +16,6 @@ import numpy as np
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params import load_params
 from attention.tasks.problem import Examples, draw_examples
-from attention.training.engines import choose_engine
 from attention.weights import Arrays, draw_weights
 from contenders import (
     SEED,
@@ -62,7 +61,7 @@ def main() -> None:
     if asked.functions is None:
         compare_hands(training_of("embedding", examples), asked.rounds)
     rows, disturbed = [], 0
-    for name in asked.functions or [name for name in ATTENTION_FUNCTIONS if choose_engine("auto", name) == "compiled"]:
+    for name in asked.functions or ATTENTION_FUNCTIONS:
         row, again = compare_function(training_of(name, examples), asked.rounds)
         print(" | ".join(row.values()), flush=True)
         rows.append(row | {"function": f"{name}, as the README adds it" if name == own else name})

@@ -149,10 +149,9 @@ def multihead(p: Parameters, query: Array, keys: Array, *, width: int, heads: in
     return jax.nn.softmax((row * key).sum(-1) / math.sqrt(each), axis=0).mean(-1)
 
 
-def power(p: Parameters, query: Array, keys: Array, *, temperature: float, **_: Any) -> Array:
-    """|E[q,k]|^(1/τ), normalized: the function that the README adds."""
-    size = (jnp.abs(scores_of(p, query, keys)) + 1e-6) ** (1 / temperature)
-    return size / size.sum()
+def power(p: Parameters, query: Array, keys: Array, *, exponent: float, **_: Any) -> Array:
+    """|E[q,k]|^p, normalized: the function that the README adds."""
+    return jax.nn.softmax(exponent * jnp.log(jnp.abs(scores_of(p, query, keys)) + 1e-6))
 
 
 FUNCTIONS: dict[str, Callable[..., Array]] = {

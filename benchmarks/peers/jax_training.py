@@ -48,12 +48,7 @@ def make_training(function: str, options: Mapping[str, float], steps: Steps) -> 
     epochs, batch_size, learning_rate = steps
     unroll = UNROLL if batch_size == 1 else 1
 
-    def predict(p: Mapping[str, Array], example: Data) -> Array:
-        own = {name.removeprefix("attention."): array for name, array in p.items()}
-        positions = jnp.arange(example.values.size, dtype=jnp.float32)
-        noise = {} if example.noise is None else {"noise": example.noise}
-        attention = FUNCTIONS[function](own, example.queries, example.keys, positions=positions, **noise, **options)
-        return (example.values * attention * p["linear.weight"][0]).sum() + p["linear.bias"][0]
+    predict = predictor(function, options)
 
     def train(initial: Mapping[str, Array], examples: Data) -> tuple[Array, dict[str, Array]]:
         flat, shaped = ravel_pytree(dict(initial))
@@ -92,6 +87,19 @@ def make_training(function: str, options: Mapping[str, float], steps: Steps) -> 
         return errors, shaped(flat)
 
     return train
+
+
+def predictor(function: str, options: Mapping[str, float]) -> Callable[[Mapping[str, Array], Data], Array]:
+    """Return the network: from the parameters and an example to its output."""
+
+    def predict(p: Mapping[str, Array], example: Data) -> Array:
+        own = {name.removeprefix("attention."): array for name, array in p.items()}
+        positions = jnp.arange(example.values.size, dtype=jnp.float32)
+        noise = {} if example.noise is None else {"noise": example.noise}
+        attention = FUNCTIONS[function](own, example.queries, example.keys, positions=positions, **noise, **options)
+        return (example.values * attention * p["linear.weight"][0]).sum() + p["linear.bias"][0]
+
+    return predict
 
 
 def _batched(columns: Any, size: int) -> Any:

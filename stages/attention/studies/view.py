@@ -19,17 +19,18 @@ from mlflow.entities import Metric, Param
 
 from attention.params import load_study
 from attention.params.schema import Params
-from attention.study.best import compare
-from attention.study.comparison import Comparison
-from attention.study.groups import MEASURES, Group, group, value_text
-from attention.study.report import description
-from attention.study.statistics import SPREAD
-from attention.study.tables import for_people, read_outcomes, summary_columns
+from attention.studies.best import compare
+from attention.studies.comparison import Comparison
+from attention.studies.groups import MEASURES, Group, group, value_text
+from attention.studies.report import description
+from attention.studies.statistics import SPREAD
+from attention.studies.tables import for_people, read_outcomes, summary_columns
 from attention.training.loop import determining
 from attention.views.stages import TEST_METRICS
 from attention.views.tracked import TRACKED
 from workbench.stage.outputs import md5
 from workbench.stage.process import this_process
+from workbench.tracking.pages import COLOUR
 from workbench.tracking.recorder import PROCESS, REQUEST_METRICS, Recorder, soft
 from workbench.tracking.run import ending
 from workbench.tracking.store import open_store
@@ -84,7 +85,7 @@ class StudyRun(Recorder):
         self.mark_aborted("study", error)
 
     def _show_configuration(self, each: Group, shown: Mapping[str, Any]) -> None:
-        tags = {"mlflow.parentRunId": self._id, TRACKED.tag(PROCESS): this_process()}
+        tags = {"mlflow.parentRunId": self._id, TRACKED.tag(PROCESS): this_process(), COLOUR: self.next_colour()}
         run = self._client.create_run(self._experiment_id, tags=tags, run_name=each.name)
         params = {"trainings": len(each.seeds), **shown}
         self._client.log_batch(
