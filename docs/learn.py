@@ -6,7 +6,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from workbench.command.snapshot import experiments, locked_outputs
+from workbench.command.dvc_lock import locked_outputs
+from workbench.command.snapshot import experiments
 
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs/learn.md", ROOT / "docs/learn/results.csv"
