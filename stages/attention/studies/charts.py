@@ -24,7 +24,9 @@ def spread_chart(rows: Sequence[Mapping[str, Any]], most_dots: int) -> Specifica
     """
     about = [{name: row[name] for name in ("name", "function", "task")} | {"row": n} for n, row in enumerate(rows)]
     dots = [
-        a | {"of": rounded(one)} for a, row in zip(about, rows, strict=True) for one in row["trainings"][:most_dots]
+        {"row": number, "function": row["function"], "task": row["task"], "of": rounded(one)}
+        for number, row in enumerate(rows)
+        for one in row["trainings"][:most_dots]
     ]
     spread = [a | {"of": rounded(row["spread"])} for a, row in zip(about, rows, strict=True)]
 

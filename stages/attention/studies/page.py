@@ -12,7 +12,7 @@ from attention.studies.comparison import Comparison, show
 from attention.studies.groups import MEASURES, Group
 from attention.studies.report import differing
 
-MOST_ROWS, MOST_DOTS, MOST_POINTS, MOST_PAIRS = 60, 8_000, 50, 50  # what a page has room for
+MOST_ROWS, MOST_DOTS, MOST_POINTS, MOST_PAIRS = 60, 4_000, 50, 50  # what a page has room for
 NAMES = {
     "mse": "error on new data (mean squared)",
     "normalized": "share of |a| on the true position",
