@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import with_defaults
@@ -15,10 +16,9 @@ from attention.weights import Weights, draw_weights
 
 WIDTH, QUERIES, KEYS = 8, 5, 11
 SCALES = {"scaled_dot": math.sqrt(WIDTH), "multihead": math.sqrt(WIDTH)}
-PLACED = {"gaussian", "local"}  # by place, not by pairs of features alone
 
 
-def learned_arrays(name: str) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def learned_arrays(name: str) -> dict[str, NDArray[np.float32]]:
     random = np.random.default_rng(71)
     options = with_defaults(ATTENTION_FUNCTIONS[name], {"heads": 1} if name == "multihead" else {})
     shapes = ATTENTION_FUNCTIONS[name].shapes(QUERIES, KEYS, **options)
@@ -31,7 +31,7 @@ def learned_arrays(name: str) -> dict[str, np.ndarray]:  # type: ignore[type-arg
 def test_the_learned_scores_are_what_the_function_makes_its_attention_of(name: str) -> None:
     arrays, entry = learned_arrays(name), ATTENTION_FUNCTIONS[name]
     options = with_defaults(entry, {"heads": 1} if name == "multihead" else {})
-    scores = learned_scores({f"attention.{one}": array for one, array in arrays.items()})
+    scores = learned_scores(name, {f"attention.{one}": array for one, array in arrays.items()})
     assert scores is not None
     assert scores.shape == (QUERIES, KEYS)
     parameters = {one: torch.tensor(array) for one, array in arrays.items()}
@@ -52,12 +52,12 @@ def test_the_learned_scores_are_what_the_function_makes_its_attention_of(name: s
 
 
 def test_a_function_that_scores_no_pairs_has_a_picture_that_says_so() -> None:
-    assert learned_scores({"attention.centre": np.ones(3, np.float32)}) is None
+    assert learned_scores("gaussian", {"attention.centre": np.ones(3, np.float32)}) is None
     (said,) = learned_figure(draw_weights("gaussian", 3, 7, 0)).texts
     assert said.get_text() == "gaussian scores no pairs of features"
 
 
-def random_final(cases: int, positions: int, truth: np.ndarray) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def random_final(cases: int, positions: int, truth: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     random = np.random.default_rng(73)
     normalized, effective = random.dirichlet(np.ones(positions), (2, cases))
     return {"truth": np.eye(positions)[truth], "normalized": normalized, "effective": effective}

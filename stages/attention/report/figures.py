@@ -20,6 +20,7 @@ from attention.weights import Arrays, Weights
 Floats = NDArray[np.float64]
 
 SQUARES = ("caption", "neighbour")  # tasks whose positions are the cells of a square
+PAIRED = ("dot", "scaled_dot", "bilinear", "additive", "cosine", "multihead")  # functions whose scores are of pairs
 PANELS, COLUMNS = 12, 4
 CASE = "case, by its true position"
 
@@ -36,25 +37,20 @@ def figures_of(
         final: truth, normalized and effective after the last epoch, (cases, seq_len) each.
 
     """
-    matrices = [final[name] for name in ("truth", "normalized", "effective")]
+    truth, normalized, effective = (final[name] for name in ("truth", "normalized", "effective"))
+    learned = learned_figure(weights)
     if not weights.problem:
-        maps, growth = attention_maps(*matrices), growth_figure(attention, final["truth"])
-        return {
-            "attention": attention_figure(*matrices),
-            "map": maps,
-            "growth": growth,
-            "learned": learned_figure(weights),
-        }
-    order = in_order(final["truth"])
-    pictures = {
-        "map": attention_maps(*(matrix[order] for matrix in matrices), CASE),
-        "growth": mass_figure({name: history[name] for name in ("normalized", "effective", "accuracy")}),
-        "learned": learned_figure(weights),
-    }
+        drawn = attention_figure(truth, normalized, effective)
+        maps, growth = attention_maps(truth, normalized, effective), growth_figure(attention, truth)
+        return {"attention": drawn, "map": maps, "growth": growth, "learned": learned}
+    order = in_order(truth)
+    maps = attention_maps(truth[order], normalized[order], effective[order], CASE)
+    growth = mass_figure({name: history[name] for name in ("normalized", "effective", "accuracy")})
     if weights.problem.task not in SQUARES:
-        return {"attention": attention_maps(*(matrix[order] for matrix in matrices), CASE), **pictures}
+        return {"attention": maps, "map": maps, "growth": growth, "learned": learned}
     cases = cases_of(weights.problem, int(weights.origin["parameters"]["seed"]))
-    return {"attention": cases_figure(weights.problem, cases, final["normalized"]), **pictures}
+    drawn = cases_figure(weights.problem, cases, normalized)
+    return {"attention": drawn, "map": maps, "growth": growth, "learned": learned}
 
 
 def in_order(truth: Floats) -> NDArray[np.int64]:
@@ -98,7 +94,7 @@ def cases_figure(problem: Problem, cases: Examples, normalized: Floats) -> Figur
 
 def learned_figure(weights: Weights) -> Figure:
     """Draw the scores that a function has learned for each feature of a query with each feature of a key."""
-    scores = learned_scores(weights.arrays)
+    scores = learned_scores(weights.function, weights.arrays)
     if scores is None:
         figure = Figure(figsize=(6, 1))
         figure.text(0.5, 0.5, f"{weights.function} scores no pairs of features", ha="center", va="center")
@@ -115,12 +111,12 @@ def learned_figure(weights: Weights) -> Figure:
     return figure
 
 
-def learned_scores(arrays: Arrays) -> Floats | None:
+def learned_scores(function: str, arrays: Arrays) -> Floats | None:
     """Return a score (query features, key features), before any scale or normalizer; None where there is none."""
     of = {name.removeprefix("attention."): array.astype(np.float64) for name, array in arrays.items()}
     if "scores" in of:
         return of["scores"]
-    if "query" not in of or "key" not in of:
+    if function not in PAIRED:
         return None
     query, key = of["query"], of["key"]
     if "U" in of:

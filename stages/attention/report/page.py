@@ -153,7 +153,7 @@ def _learned(weights: Weights, final: Mapping[str, Floats], row: str) -> Section
 
 
 def _scores(weights: Weights) -> list[Chart]:
-    scores = learned_scores(weights.arrays) if weights.problem else None
+    scores = learned_scores(weights.function, weights.arrays) if weights.problem else None
     if scores is None or not weights.problem or scores.size > MOST_CELLS:
         return []
     about = (
