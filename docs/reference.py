@@ -72,7 +72,8 @@ OUTPUTS = {
     "data/plot/attention.png": "True and learned attention of each context.",
     "data/plot/map.png": "The same as maps.",
     "data/plot/mse.png": "The error by epoch.",
-    "data/plot/growth.png": "The attention by epoch.",
+    "data/plot/growth.png": "How attention grew, by epoch.",
+    "data/plot/learned.png": "The scores that the function has learned: each feature of a query with each of a key.",
     "data/plot/epochs": "The attention after each epoch, a picture each.",
     "data/plot/epochs.gif": "The same, moving.",
     "data/study/report.html": "All of a study on one page, which opens without a network.",
@@ -153,6 +154,16 @@ def _of_some(key: str) -> str:
     return f"An option of {', '.join(one for one, entry in ATTENTION_FUNCTIONS.items() if name in entry.options)}."
 
 
+def learn() -> str:
+    """Return a table of what the exercises of learn.md gave."""
+    with (ROOT / "docs/learn/results.csv").open(newline="") as file:
+        found = [
+            (f"`{row[0]}`", f"{float(row[1]):.1e}", *(f"{float(share):.3f}" for share in row[2:]))
+            for row in list(csv.reader(file))[1:]
+        ]
+    return _table([("experiment", "error", r"share of \|a\|", r"share of \|a·w\|"), *found])
+
+
 def _default(key: str) -> str:
     value: Any = DEFAULTS
     for name in key.split("."):
@@ -219,4 +230,5 @@ REFERENCE: Mapping[str, Callable[[], str]] = {
     "files": files,
     "graph": graph,
     "findings": findings,
+    "learn": learn,
 }
