@@ -1,13 +1,13 @@
 """Compare the attention functions on the article's data: python benchmarks/functions.py [--seeds N] [--functions A B].
 
 A line a training goes to benchmarks/results/functions.csv as soon as it is done, and is not computed again: a run that
-was interrupted goes on. A function without kernel trains all of its missing seeds side by side (together.py): these
-agree with the pipeline's own training up to rounding. benchmarks/results/functions.md sums them up, with what a
-function costs; comparison.md says which of two has the lower error, seed by seed.
+was interrupted goes on. benchmarks/results/functions.md sums them up, with what a function costs; comparison.md says
+which of two has the lower error, seed by seed.
 """
 
 import argparse
 import csv
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import NamedTuple
@@ -26,12 +26,10 @@ from attention.training.engines import attention_of, start_engine
 from attention.weights import Weights, draw_weights
 from compared import write_comparison
 from report import RESULTS, write_markdown
-from together import TorchTogether
 
 TABLE = RESULTS / "functions.csv"
 COLUMNS = ("function", "seed", "mse", "normalized", "effective", "accuracy", "found", "steps")
 EVERY = 200  # steps between two looks at the test error
-THROUGH_TORCH = 32  # seeds
 GOOD = 1e-3  # the error is down to this …
 SUMMARY = (
     f"Test error, recovery and steps until the test error stays under {GOOD:g}: median (5 % to 95 % of the seeds). "
@@ -50,11 +48,8 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     done = list(read())
     known = {(row["function"], int(row["seed"])) for row in done}
-    jobs = []
-    for function in asked.functions:
-        alone = ATTENTION_FUNCTIONS[function].has_kernel
-        missing = [seed for seed in enough(function, range(asked.seeds)) if (function, seed) not in known]
-        jobs += [(function, seeds) for seeds in ([[seed] for seed in missing] if alone else [missing]) if seeds]
+    asked_for = itertools.product(range(asked.seeds), asked.functions)  # so that all have the same seeds, at any time
+    jobs = [(function, [seed]) for seed, function in asked_for if (function, seed) not in known]
     with ProcessPoolExecutor(2) as pool, TABLE.open("a", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if not done:
@@ -74,11 +69,6 @@ def main() -> None:
     every = {name: own for name in order if (own := [row for row in done if row["function"] == name])}
     write_markdown("functions", [summarise(name, own) for name, own in every.items()], SUMMARY)
     write_comparison(every)
-
-
-def enough(function: str, seeds: Sequence[int]) -> Sequence[int]:
-    """Return the seeds, or the first of them where a training goes through torch and takes a thousand times as long."""
-    return seeds if ATTENTION_FUNCTIONS[function].has_kernel else seeds[:THROUGH_TORCH]
 
 
 def read() -> Iterator[Row]:
@@ -135,7 +125,7 @@ def follow(
     tests = [next(draw_examples(*pair, "test", data.n_test, data.n_test)) for pair in pairs]
     truths = [np.array(problem.sizes["true_attention"]) for problem in problems]
     before = [change(draw_weights(function, data.n_contexts, data.seq_len, seed)) for seed in seeds]
-    members = start(before, params.train, seeds)
+    members = OneByOne(before, params.train, seeds)
     looks = []
     for _ in range(times * params.train.epochs):
         for first in range(0, data.n_train, every):
@@ -161,11 +151,6 @@ class OneByOne:
     def weights(self) -> list[Weights]:
         """Return a copy of the weights as they are now."""
         return [engine.weights() for engine in self._engines]
-
-
-def start(weights: Sequence[Weights], params: TrainParams, seeds: Sequence[int]) -> "OneByOne | TorchTogether":
-    """Return what trains these members: the compiled engine one after the other, torch all of them side by side."""
-    return (OneByOne if ATTENTION_FUNCTIONS[weights[0].function].has_kernel else TorchTogether)(weights, params, seeds)
 
 
 def error(now: Weights, test: Examples) -> float:

@@ -23,7 +23,7 @@ params = TrainParams(epochs=1, batch_size=1, learning_rate=0.1, shuffle=False, e
 weights = draw_weights("embedding", 5, 8, 0)
 started = time.perf_counter()
 from attention.training.compiled_engine import CompiledEngine
-CompiledEngine(weights, params)
+CompiledEngine(weights, params, 0)
 print(time.perf_counter() - started)
 """
 
@@ -47,8 +47,8 @@ def main() -> None:
             "the same, no MLflow store": lambda: repro(clone, stage="plot"),
             "`dvc repro` of these and the study": lambda: repro(clone, store),
             "`dvc repro`, nothing to do": lambda: run("dvc", "repro", "--quiet", cwd=clone),
-            "first kernel in a process, compiled before": lambda: load(clone, None),
-            "first kernel in a process, compiled now": lambda: load(clone, Path(parent) / "cache"),
+            "first training in a process, compiled before": lambda: load(clone, None),
+            "first training in a process, compiled now": lambda: load(clone, Path(parent) / "cache"),
         }
         seconds: dict[str, list[float]] = {name: [] for name in measured}
         for number in range(rounds):
@@ -92,7 +92,7 @@ def load(clone: Path, cache: Path | None) -> float:
     environment = dict(os.environ)
     if cache:
         shutil.rmtree(cache, ignore_errors=True)
-        environment["NUMBA_CACHE_DIR"] = str(cache)
+        environment["XDG_CACHE_HOME"] = str(cache)
     command = (sys.executable, "-c", LOAD)
     done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=True)
     return float(done.stdout)
