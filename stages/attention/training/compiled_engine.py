@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from attention.compiler import Compiled, compiled
 from attention.params.schema import TrainParams
 from attention.tasks.problem import Examples
-from attention.training.definitions import attention_definition, takes_noise, training_definition
+from attention.training.definitions import attention_definition, columns_of, takes_noise, training_definition
 from attention.weights import Weights, array_shapes
 from workbench.stage.streams import stream
 
@@ -50,7 +50,8 @@ class CompiledEngine:
 
     def _train(self, examples: Examples, epochs: int) -> Iterator[tuple[float, NDArray[np.float32]]]:
         errors, after = np.empty(epochs), np.empty((epochs, self._parameters.size), np.float32)
-        columns = [np.ascontiguousarray(x) for x in (examples.values, examples.queries, examples.targets)]
+        of_all = columns_of(examples, "values", "queries", "keys", "targets").values()
+        columns = [np.ascontiguousarray(column) for column in of_all]
         rows, (batch_size, learning_rate) = len(examples.targets), self._options
         if self._noise is not None:
             columns.append(self._noise.random((rows, self._initial.seq_len), dtype=np.float32))
@@ -78,16 +79,18 @@ def compiled_training(weights: Weights, params: TrainParams) -> Compiled:
     return compiled(training_definition(weights), "steps of one example" if single else "steps of a batch")
 
 
-def compiled_attention(weights: Weights) -> NDArray[np.float32]:
-    """Return the attention (n_contexts, seq_len) of a network.
+def compiled_attention(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
+    """Return the attention (n, seq_len) of a network in each example; by default in every context of lookup once.
 
     Raises:
         CannotCompile: the attention function does what only torch can.
 
     """
-    attention = np.empty((weights.n_contexts, weights.seq_len), np.float32)
-    contexts = np.arange(weights.n_contexts)
-    compiled(attention_definition(weights), "evaluation")(_flat(weights), contexts, weights.n_contexts, attention)
+    every = {"queries": np.arange(weights.n_contexts)}
+    given = every if examples is None else columns_of(examples, "queries", "keys")
+    columns = [np.ascontiguousarray(column) for column in given.values()]
+    attention = np.empty((len(columns[0]), weights.seq_len), np.float32)
+    compiled(attention_definition(weights), "evaluation")(_flat(weights), *columns, len(attention), attention)
     return attention
 
 

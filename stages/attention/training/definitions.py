@@ -8,6 +8,8 @@ from typing import Any
 
 from attention.compiler import Definition
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.tasks.entry import Array
+from attention.tasks.problem import Examples, draw_examples
 from attention.weights import Weights, array_shapes
 from workbench.stage.outputs import digest_of_code
 
@@ -18,25 +20,30 @@ Function = Callable[[dict[str, Any], dict[str, Any]], Any]
 
 
 def training_definition(weights: Weights) -> Definition:
-    """Return the loss (output - target)² of one example, and what is summed over the examples: the same in float64."""
+    """Return the loss of one example, and what is summed over the examples: the same in float64."""
 
     def build() -> Function:
         from torch.func import functional_call
 
+        from attention.network import losses
+
         network = _network(weights).train()
 
         def loss(parameters: dict[str, Any], example: dict[str, Any]) -> tuple[Any, Any]:
-            values, queries, targets = (example[name].unsqueeze(0) for name in ("values", "queries", "targets"))
-            noise = {"noise": example["noise"].unsqueeze(0)} if "noise" in example else {}
-            error = functional_call(network, parameters, (values, queries), noise) - targets
+            given = {name: field.unsqueeze(0) for name, field in example.items()}
+            targets = given.pop("targets")
+            output = functional_call(network, parameters, kwargs=given)
+            if weights.classes:
+                each = losses(output, targets)
+                return each.mean(), each.double().sum()
+            error = output - targets
             return error.square().mean(), error.double().square().sum()
 
         return loss
 
-    positions = (weights.seq_len,)
-    fields: Fields = {"values": (positions, "float32"), "queries": ((), "int64"), "targets": ((), "float32")}
+    fields = _fields(weights, "values", "queries", "keys", "targets")
     if takes_noise(weights):
-        fields["noise"] = (positions, "float32")
+        fields["noise"] = ((weights.seq_len,), "float32")
     return _definition(weights, "loss", fields, build)
 
 
@@ -50,11 +57,27 @@ def attention_definition(weights: Weights) -> Definition:
         network.forward = network.get_attention  # what `functional_call` calls
 
         def attention(parameters: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-            return {"attention": functional_call(network, parameters, (example["queries"].unsqueeze(0),)).squeeze(0)}
+            given = {name: field.unsqueeze(0) for name, field in example.items()}
+            return {"attention": functional_call(network, parameters, kwargs=given).squeeze(0)}
 
         return attention
 
-    return _definition(weights, "attention", {"queries": ((), "int64")}, build)
+    return _definition(weights, "attention", _fields(weights, "queries", "keys"), build)
+
+
+def columns_of(examples: Examples, *names: str) -> dict[str, Array]:
+    """Return the columns of these names; keys that are the same for all examples are none."""
+    return {name: getattr(examples, name) for name in names if name != "keys" or examples.keys.ndim > 1}
+
+
+def _fields(weights: Weights, *names: str) -> Fields:
+    """Return shape and type of what one example has of these: of a task, by looking at one."""
+    if weights.problem is None:
+        positions, number = (weights.seq_len,), ((), "float32")
+        known: Fields = {"values": (positions, "float32"), "queries": ((), "int64"), "targets": number}
+        return {name: known[name] for name in names if name in known}
+    (one,) = draw_examples(weights.problem, 0, "train", 1)
+    return {name: (column.shape[1:], str(column.dtype)) for name, column in columns_of(one, *names).items()}
 
 
 def takes_noise(weights: Weights) -> bool:
@@ -67,7 +90,7 @@ def _network(weights: Weights) -> Any:
     from attention.network import AttentionNetwork
 
     check_function(weights.function, weights.options, ATTENTION_FUNCTIONS[weights.function])
-    options: dict[str, Any] = {"n_keys": weights.n_keys, **weights.options}
+    options: dict[str, Any] = {"n_keys": weights.n_keys, "classes": weights.classes, **weights.options}
     return AttentionNetwork(weights.function, weights.n_contexts, weights.seq_len, **options)
 
 
@@ -75,9 +98,10 @@ _made: dict[str, Definition] = {}
 
 
 def _definition(weights: Weights, what: str, fields: Fields, build: Callable[[], Function]) -> Definition:
-    sizes = [weights.function, weights.n_contexts, weights.seq_len, weights.n_keys, sorted(weights.options.items())]
+    sizes = [weights.n_contexts, weights.seq_len, weights.n_keys, weights.classes, sorted(weights.options.items())]
     code = ATTENTION_FUNCTIONS[weights.function].attend.__code__
-    digest = json.dumps([what, sizes, code_digest(code.co_filename), code.co_qualname, code.co_firstlineno])
+    about = [what, weights.function, sizes, sorted(fields.items())]
+    digest = json.dumps([*about, code_digest(code.co_filename), code.co_qualname, code.co_firstlineno])
     if digest not in _made:
         _made[digest] = Definition(weights.function, digest, array_shapes(weights), fields, build)
     return _made[digest]
