@@ -1,53 +1,54 @@
-"""The attention functions compared, two at a time, from the trainings in benchmarks/results/functions.csv."""
+"""Compare the attention functions two at a time on the article's data: python benchmarks/compared.py [--seeds N].
 
-import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+A study of all functions, each pair compared seed by seed. Writes benchmarks/results/comparison.{csv,md}.
+"""
 
-import numpy as np
+import argparse
+from collections.abc import Sequence
+from typing import Any
 
-from attention.params import load_params
-from attention.studies.comparison import Comparison, compare_pairs
-from attention.studies.groups import MEASURES, Group
-from attention.studies.statistics import holm
-from attention.studies.trainings import Outcome
+from attention import study
+from attention.functions import ATTENTION_FUNCTIONS
 from report import write_report
 
-Row = Mapping[str, str]
-COMPARISON = (
-    "Test errors compared seed by seed, with the share of the seeds in which the function's own error is the lower "
-    "one. What differs does so in the sign test, corrected for all pairs by Holm's method: 5 % for the whole table"
-)
+
+def main() -> None:
+    """Train, compare, and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=400)
+    seeds = parser.parse_args().seeds
+    found = study(seeds=seeds, grid={"attention": list(ATTENTION_FUNCTIONS)}, compare="all")
+    pairs, summary = found.comparison.to_dict("records"), found.summary.to_dict("records")
+    rows = [line(row, pairs) for row in summary]
+    differ = sum(pair["differs"] == "true" for pair in pairs)
+    write_report(
+        "comparison",
+        rows,
+        f"Test errors of {seeds} seeds, compared seed by seed: {differ} of {len(pairs)} pairs differ by the sign test, "
+        "corrected for all pairs by Holm's method, at 5 % for the whole table. With each name stands the share of the "
+        "seeds in which the row's error is the lower one; found is the share of the trainings that found the truth",
+    )
 
 
-def write_comparison(rows: Mapping[str, Sequence[Row]]) -> None:
-    """Compare all pairs, each with the seeds that both have, and write comparison.{csv,md}."""
-    groups = {name: _group(name, own) for name, own in rows.items()}
-    compared = []
-    for one, other in itertools.combinations(groups.values(), 2):
-        number = min(len(one.seeds), len(other.seeds))
-        compared += compare_pairs([one.part(slice(number)), other.part(slice(number))], [(0, 1)])
-    corrected = holm(np.array([pair.p for pair in compared]))
-    compared = [replace(pair, p_holm=float(p)) for pair, p in zip(compared, corrected, strict=True)]
-    write_report("comparison", [_line(name, compared) for name in rows], COMPARISON)
-
-
-def _line(name: str, compared: Sequence[Comparison]) -> Row:
+def line(row: dict[Any, Any], pairs: Sequence[dict[Any, Any]]) -> dict[str, str]:
     """Return what is said of a function."""
+    name = row["model.attention"]
     said: dict[str, list[str]] = {"is below": [], "is above": [], "not told from": []}
-    for pair in compared:
-        if name not in (pair.first.name, pair.second.name):
+    for pair in pairs:
+        sides = {pair[f"model.attention.{side}"]: side for side in ("first", "second")}
+        if name not in sides:
             continue
-        first = pair.first.name == name
-        other, wins = (pair.second.name, pair.lower) if first else (pair.first.name, pair.higher)
-        told = f"{other} {wins / len(pair.first.seeds):.0%}"
-        below = "is below" if wins > len(pair.first.seeds) / 2 else "is above"
-        said[below if pair.differs else "not told from"].append(told)
-    return {"function": name, **{what: ", ".join(others) for what, others in said.items()}}
+        (other,) = sides.keys() - {name}
+        wins = pair["lower" if sides[name] == "first" else "higher"] / pair["seeds"]
+        below = "is below" if wins > 0.5 else "is above"
+        said[below if pair["differs"] == "true" else "not told from"].append(f"{other} {wins:.0%}")
+    return {
+        "function": name,
+        "found": f"{row['found']:.1%} ({row['found.low']:.1%} to {row['found.high']:.1%})",
+        "error": f"{row['mse.median']:.2e} ({row['mse.low']:.2e} to {row['mse.high']:.2e})",
+        **{what: ", ".join(others) for what, others in said.items()},
+    }
 
 
-def _group(name: str, rows: Sequence[Row]) -> Group:
-    outcomes = [
-        Outcome([[float(row[measure]) for measure in MEASURES]], float(row["mse"]), row["found"] == "1") for row in rows
-    ]
-    return Group({"model.attention": name}, load_params(), [int(row["seed"]) for row in rows], outcomes)
+if __name__ == "__main__":
+    main()

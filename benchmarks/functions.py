@@ -1,8 +1,7 @@
 """Compare the attention functions on the article's data: python benchmarks/functions.py [--seeds N] [--functions A B].
 
 A line a training goes to benchmarks/results/functions.csv as soon as it is done, and is not computed again: a run that
-was interrupted goes on. benchmarks/results/functions.md sums them up, with what a function costs; comparison.md says
-which of two has the lower error, seed by seed.
+was interrupted goes on. benchmarks/results/functions.md sums them up, with what a function costs.
 """
 
 import argparse
@@ -24,7 +23,6 @@ from attention.tasks.entry import Positions
 from attention.tasks.problem import Examples, draw_examples
 from attention.training.engines import attention_of, start_engine
 from attention.weights import Weights, draw_weights
-from compared import write_comparison
 from report import RESULTS, write_markdown
 
 TABLE = RESULTS / "functions.csv"
@@ -68,7 +66,6 @@ def main() -> None:
         table.writerows(done)
     every = {name: own for name in order if (own := [row for row in done if row["function"] == name])}
     write_markdown("functions", [summarise(name, own) for name, own in every.items()], SUMMARY)
-    write_comparison(every)
 
 
 def read() -> Iterator[Row]:
