@@ -115,19 +115,25 @@ def initial_weights(
     options: Mapping[str, float | None] | None = None,
 ) -> Weights:
     """Draw as `draw_weights` does, for the sizes of a task."""
-    sizes = problem.n_queries, problem.seq_len
-    if problem.task == "lookup":
-        return draw_weights(function, *sizes, seed, origin, options)
-    drawn = draw_weights(function, *sizes, seed, origin, options, problem.n_keys, problem.classes)
-    return replace(drawn, problem=problem)
+    sized = sized_weights(function, problem, {})
+    sizes = sized.n_contexts, sized.seq_len, seed, origin, options, sized.n_keys, sized.classes
+    return replace(draw_weights(function, *sizes), problem=sized.problem)
 
 
-def sized(function: str, problem: Problem, options: Options) -> Weights:
-    """Return a network of the sizes of a task, and of these options, without numbers."""
-    if problem.task == "lookup":
-        return Weights(function, problem.n_queries, problem.seq_len, {}, {}, options)
-    sizes = problem.n_queries, problem.seq_len
-    return Weights(function, *sizes, {}, {}, options, problem.n_keys, problem.classes, problem)
+def sized_weights(function: str, problem: Problem, options: Options) -> Weights:
+    """Return a network for a task that has no numbers yet."""
+    lookup = problem.task == "lookup"
+    return Weights(
+        function,
+        problem.n_queries,
+        problem.seq_len,
+        {},
+        {},
+        options,
+        None if lookup else problem.n_keys,
+        problem.classes,
+        None if lookup else problem,
+    )
 
 
 def save_weights(path: str | Path, weights: Weights) -> None:

@@ -290,10 +290,6 @@ def with_model(**leaves: object) -> str:
             ],
         ),
         (
-            {"attention": "dot", "normalizer": "sparsemax", "engine": "compiled"},
-            ["train.engine: got 'compiled'; allowed with dot, which has no kernel: one of: auto, torch"],
-        ),
-        (
             {"attention": "multihead", "heads": 3},
             ["model.heads: got 3; allowed with multihead: a divisor of the width, 8; change heads or width"],
         ),

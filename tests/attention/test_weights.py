@@ -25,7 +25,9 @@ from attention.training.engines import attention_of
 from attention.weights import Arrays, ModelError, Weights, draw_weights, initial_weights, load_weights, save_weights
 
 AGAIN = "`dvc repro -f train` writes it again"
-CONSTANT = ("attention.sharpness", "attention.log_beta")  # start alike whatever the seed
+CONSTANT = {
+    f"attention.{name}" for name in ("sharpness", "log_beta", "log_gamma", "shift", "every_shift")
+}  # start alike whatever the seed
 ORIGIN: dict[str, dict[str, Any]] = {
     "parameters": {"seed": 11, "train.epochs": 2},
     "data": {"train.parquet": "900150983cd24fb0d6963f7d28e17f72"},

@@ -8,8 +8,7 @@ from typing import Any
 
 from attention.compiler import Definition
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.tasks.entry import Array
-from attention.tasks.problem import Examples, draw_examples
+from attention.tasks.problem import draw_examples
 from attention.weights import Weights, array_shapes
 from workbench.stage.outputs import digest_of_code
 
@@ -20,7 +19,10 @@ Function = Callable[[dict[str, Any], dict[str, Any]], Any]
 
 
 def training_definition(weights: Weights) -> Definition:
-    """Return the loss of one example, and what is summed over the examples: the same in float64."""
+    """Return the loss of one example, and what is summed over the examples: the same in float64.
+
+    The loss is (output - target)², of classes the cross-entropy.
+    """
 
     def build() -> Function:
         from torch.func import functional_call
@@ -30,18 +32,18 @@ def training_definition(weights: Weights) -> Definition:
         network = _network(weights).train()
 
         def loss(parameters: dict[str, Any], example: dict[str, Any]) -> tuple[Any, Any]:
-            given = {name: field.unsqueeze(0) for name, field in example.items()}
-            targets = given.pop("targets")
-            output = functional_call(network, parameters, kwargs=given)
+            one = {name: field.unsqueeze(0) for name, field in example.items()}
+            targets = one.pop("targets")
+            outputs = functional_call(network, parameters, (), one)
             if weights.classes:
-                each = losses(output, targets)
-                return each.mean(), each.double().sum()
-            error = output - targets
+                entropy = losses(outputs, targets)
+                return entropy.mean(), entropy.double().sum()
+            error = outputs - targets
             return error.square().mean(), error.double().square().sum()
 
         return loss
 
-    fields = _fields(weights, "values", "queries", "keys", "targets")
+    fields = example_fields(weights)
     if takes_noise(weights):
         fields["noise"] = ((weights.seq_len,), "float32")
     return _definition(weights, "loss", fields, build)
@@ -57,27 +59,22 @@ def attention_definition(weights: Weights) -> Definition:
         network.forward = network.get_attention  # what `functional_call` calls
 
         def attention(parameters: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-            given = {name: field.unsqueeze(0) for name, field in example.items()}
-            return {"attention": functional_call(network, parameters, kwargs=given).squeeze(0)}
+            one = {name: field.unsqueeze(0) for name, field in example.items()}
+            return {"attention": functional_call(network, parameters, (), one).squeeze(0)}
 
         return attention
 
-    return _definition(weights, "attention", _fields(weights, "queries", "keys"), build)
+    fields = {name: field for name, field in example_fields(weights).items() if name in ("queries", "keys")}
+    return _definition(weights, "attention", fields, build)
 
 
-def columns_of(examples: Examples, *names: str) -> dict[str, Array]:
-    """Return the columns of these names; keys that are the same for all examples are none."""
-    return {name: getattr(examples, name) for name in names if name != "keys" or examples.keys.ndim > 1}
-
-
-def _fields(weights: Weights, *names: str) -> Fields:
-    """Return shape and type of what one example has of these: of a task, by looking at one."""
+def example_fields(weights: Weights) -> Fields:
+    """Return what one example has: names as those of `Examples`, shapes and types; keys where they are its own."""
     if weights.problem is None:
-        positions, number = (weights.seq_len,), ((), "float32")
-        known: Fields = {"values": (positions, "float32"), "queries": ((), "int64"), "targets": number}
-        return {name: known[name] for name in names if name in known}
+        return {"values": ((weights.seq_len,), "float32"), "queries": ((), "int64"), "targets": ((), "float32")}
     (one,) = draw_examples(weights.problem, 0, "train", 1)
-    return {name: (column.shape[1:], str(column.dtype)) for name, column in columns_of(one, *names).items()}
+    names = ("values", "queries", *(() if one.keys.ndim == 1 else ("keys",)), "targets")
+    return {name: (getattr(one, name).shape[1:], str(getattr(one, name).dtype)) for name in names}
 
 
 def takes_noise(weights: Weights) -> bool:
@@ -98,10 +95,10 @@ _made: dict[str, Definition] = {}
 
 
 def _definition(weights: Weights, what: str, fields: Fields, build: Callable[[], Function]) -> Definition:
-    sizes = [weights.n_contexts, weights.seq_len, weights.n_keys, weights.classes, sorted(weights.options.items())]
+    shape = [weights.n_contexts, weights.seq_len, weights.n_keys, weights.classes]
+    sizes = [weights.function, *shape, sorted(weights.options.items())]
     code = ATTENTION_FUNCTIONS[weights.function].attend.__code__
-    about = [what, weights.function, sizes, sorted(fields.items())]
-    digest = json.dumps([*about, code_digest(code.co_filename), code.co_qualname, code.co_firstlineno])
+    digest = json.dumps([what, sizes, code_digest(code.co_filename), code.co_qualname, code.co_firstlineno])
     if digest not in _made:
         _made[digest] = Definition(weights.function, digest, array_shapes(weights), fields, build)
     return _made[digest]

@@ -13,7 +13,7 @@ from attention.params.schema import Params, TrainParams
 from attention.tasks.examples import Table
 from attention.tasks.problem import Examples, Problem, contexts_of
 from attention.training.engines import Engine, attention_of, choose_engine, start_engine
-from attention.weights import Weights, sized
+from attention.weights import Weights, sized_weights
 from workbench.stage.errors import UserError
 from workbench.stage.streams import stream
 
@@ -38,17 +38,16 @@ def determining(params: Params, seed: int, problem: Problem) -> dict[str, Any]:
     """Return all that determines a training besides its data, by dotted key, with defaults and `auto` resolved."""
     function, train = params.model.attention, params.train
     options = resolve_options(ATTENTION_FUNCTIONS[function], params.model.options, problem.seq_len)
-    lookup = problem.task == "lookup"
     return {
         "seed": seed,
-        **({} if lookup else {"data.task": problem.task}),
+        **({} if problem.task == "lookup" else {"data.task": problem.task}),
         "model.attention": function,
         **{f"model.{name}": value for name, value in options.items()},
         "train.epochs": train.epochs,
         "train.batch_size": train.batch_size,
         "train.learning_rate": train.learning_rate,
         "train.shuffle": train.shuffle,
-        "train.engine": choose_engine(train, sized(function, problem, options)),
+        "train.engine": choose_engine(train, sized_weights(function, problem, options)),
     }
 
 

@@ -53,7 +53,7 @@ def differences(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _defaults(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the defaults of a task and of a function: their own in the place of `null`, and what `auto` stands for."""
+    """Return the defaults of a task and of a function in the place of `null`, and what `auto` stands for."""
     defaults = {**DEFAULTS, "train.engine": "compiled"}
     task = TASKS.get(params.get("data.task", "lookup"))
     if task is not None:  # none: it was another copy's own
