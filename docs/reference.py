@@ -1,6 +1,7 @@
 """What the pages say of the code, made from it: every parameter, every file, and the graph of the stages."""
 
 import csv
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -205,6 +206,22 @@ def _table(rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join([head, f"|{' --- |' * len(rows[0])}", *rest])
 
 
+def findings() -> str:
+    """Return what the default study and the committed run say, as they say it."""
+    with (ROOT / "docs/comparison.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {row[f"model.attention.{one}"]: row[f"found.{one}"] for row in rows for one in ("first", "second")}
+    counts = ", ".join(f"{name} in {number}" for name, number in found.items())
+    metrics = json.loads((ROOT / "data/evaluate/metrics.json").read_text())
+    without = ", ".join(f"{name} {error:.2g}" for name, error in metrics["baseline"].items())
+    lines = (
+        *(row["says"] for row in rows),
+        f"the truth is found by {counts} of {rows[0]['seeds']} seeds",
+        f"the committed run has the error {metrics['mse']:.2g}; without attention: {without}",
+    )
+    return "\n".join(f"- {line}" for line in lines)
+
+
 REFERENCE: Mapping[str, Callable[[], str]] = {
     "parameters": parameters,
     "options": options,
@@ -212,5 +229,6 @@ REFERENCE: Mapping[str, Callable[[], str]] = {
     "normalizers": normalizers,
     "files": files,
     "graph": graph,
+    "findings": findings,
     "learn": learn,
 }
