@@ -86,7 +86,7 @@ def without_attention(params: Params, task: str, seed: int) -> Row:
     criterion = torch.nn.CrossEntropyLoss() if problem.classes else torch.nn.MSELoss()
     order = stream(seed, "shuffle of the network without attention")
     for _ in range(40):
-        for rows in torch.from_numpy(order.permutation(len(seen))).split(32):
+        for rows in torch.from_numpy(order.permutation(len(seen))).split(32):  # type: ignore[no-untyped-call]
             optimizer.zero_grad()
             criterion(network(seen[rows]).squeeze(-1), answers[rows]).backward()
             optimizer.step()
