@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 Array = Any  # traced
 Parameters = Mapping[str, Array]
-LARGE = 128  # numbers of a matrix: from here on a call of a product is faster than sums
+LARGE = 128  # numbers of a factor: from here on a call of a product is faster than sums
 
 
 def rows_of(table: Array, features: Array | None, *, several: bool) -> Array:
@@ -30,7 +30,7 @@ def rows_of(table: Array, features: Array | None, *, several: bool) -> Array:
 
 def products(rows: Array, x: Array) -> Array:
     """Return rows @ x, or of several x (…, d) their products (…, r); small ones as sums, which XLA fuses."""
-    return x @ rows.T if rows.size > LARGE else (rows * x[..., None, :]).sum(-1)
+    return x @ rows.T if max(rows.size, x.size) > LARGE else (rows * x[..., None, :]).sum(-1)
 
 
 def query_of(p: Parameters, query: Array, name: str = "query") -> Array:
