@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from attention.params import load_params
 from attention.params.schema import Params
-from attention.study.comparison import compare_pairs, pairs
-from attention.study.groups import MEASURES, Group
-from attention.study.trainings import Outcome
+from attention.studies.comparison import compare_pairs, pairs
+from attention.studies.groups import MEASURES, Group
+from attention.studies.trainings import Outcome
 from report import write_report
 
 SEEDS = (5, 10, 20, 32, 100)

@@ -26,7 +26,7 @@ import sys, time
 sys.path.insert(0, "stages")
 from workbench.compute.schedule import compute
 from workbench.compute.checkpoint import Checkpoint
-from attention.study.trainings import TRAININGS, run_training, trainings_of
+from attention.studies.trainings import TRAININGS, run_training, trainings_of
 from attention.params import load_study
 params, configurations = load_study()
 trainings, checkpoint = trainings_of(configurations, 0, params.study.seeds), Checkpoint(TRAININGS, "study")
@@ -40,8 +40,8 @@ SHOW = """
 import sys, time
 sys.path.insert(0, "stages")
 import study
-from attention.study.groups import group
-from attention.study.trainings import run_training, trainings_of
+from attention.studies.groups import group
+from attention.studies.trainings import run_training, trainings_of
 configurations = study.load_study()[1]
 params, seeds = study.load_study()[0], study.load_study()[0].study.seeds
 trainings = trainings_of(configurations, 0, seeds)

@@ -1,13 +1,14 @@
 """Bring README.md and docs/ up to date with the files that the commands wrote: python docs/build.py.
 
 Between `<!-- NAME -->` and `<!-- end -->` a page shows a table of benchmarks/results, where NAME is a file there, or
-what reference.py makes of the code. Pictures are copied.
+what reference.py makes of the code. Pictures are copied, and the notebook is run.
 """
 
 import re
 import shutil
 from pathlib import Path
 
+from cells import run_notebook
 from reference import REFERENCE
 
 ROOT = Path(__file__).parents[1]
@@ -17,11 +18,13 @@ TABLE = re.compile(rf"(<!-- (benchmarks/results/\S+\.md|{'|'.join(REFERENCE)}) -
 
 
 def main() -> None:
-    """Rewrite the pages, copy the pictures."""
+    """Rewrite the pages, copy the pictures, run the notebook."""
     for page in PAGES:
         page.write_text(with_tables(page.read_text()))
     for name in PICTURES:
         shutil.copyfile(ROOT / "data" / name, ROOT / "docs" / Path(name).name)
+    tour = ROOT / "docs/tour.ipynb"
+    tour.write_text(run_notebook(tour.read_text()))
 
 
 def with_tables(text: str) -> str:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from attention.params import load_study
 from attention.pictures.style import save_figure
-from attention.study.best import compare
-from attention.study.curves import curves_figure
-from attention.study.figures import errors_figure, recovery_figure
-from attention.study.groups import group
-from attention.study.page import save_report
-from attention.study.report import closing
-from attention.study.tables import best_columns, comparison_columns, history_columns, result_columns, summary_columns
-from attention.study.trainings import TRAININGS, trainings_of
-from attention.study.view import record_study
+from attention.studies.best import compare
+from attention.studies.curves import curves_figure
+from attention.studies.figures import errors_figure, recovery_figure
+from attention.studies.groups import group
+from attention.studies.page import save_report
+from attention.studies.report import closing
+from attention.studies.tables import best_columns, comparison_columns, history_columns, result_columns, summary_columns
+from attention.studies.trainings import TRAININGS, trainings_of
+from attention.studies.view import record_study
 from workbench.compute.checkpoint import Checkpoint
 from workbench.compute.schedule import compute
 from workbench.progress import count_trainings

@@ -81,7 +81,7 @@ def origin(model: bytes) -> Origin:
 def publish() -> str:
     """Show the results of the working folder in MLflow, and those of its study; return the name of the former's run."""
     from attention.params import load_params
-    from attention.study.view import publish_study
+    from attention.studies.view import publish_study
     from attention.views.stages import show_evaluation, show_pictures, show_training
     from attention.views.tracked import TRACKED, experiment
     from attention.weights import load_weights

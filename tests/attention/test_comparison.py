@@ -8,11 +8,11 @@ import pytest
 from made_up import configuration
 
 from attention.params.schema import BestParams, StudyParams
-from attention.study.best import best_of, compare
-from attention.study.comparison import compare_pairs, pairs
-from attention.study.groups import Group
-from attention.study.report import closing, description
-from attention.study.tables import best_columns, comparison_columns, summary_columns
+from attention.studies.best import best_of, compare
+from attention.studies.comparison import compare_pairs, pairs
+from attention.studies.groups import Group
+from attention.studies.report import closing, description
+from attention.studies.tables import best_columns, comparison_columns, summary_columns
 
 
 def names(*attention: str) -> list[Group]:
@@ -77,7 +77,7 @@ class TestComparison:
         ]
         every = compare_pairs(groups, pairs(groups, "all"))
         alone = [compare_pairs(groups, [pair])[0] for pair in pairs(groups, "all")]
-        monkeypatch.setattr("attention.study.comparison.AT_ONCE", 20)
+        monkeypatch.setattr("attention.studies.comparison.AT_ONCE", 20)
         assert [pair.says for pair in compare_pairs(groups, pairs(groups, "all"))] == [pair.says for pair in every]
         assert [pair.p for pair in every] == [pair.p for pair in alone]
         assert {pair.p_holm for pair in every if pair.differs} == {6 * min(pair.p for pair in alone)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from attention.study.statistics import (
+from attention.studies.statistics import (
     at_most,
     difference_interval,
     holm,

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 
 from attention.params import load_study
 from attention.pictures.style import EFFECTIVE, RAW
-from attention.study.axes import axes_of, series
-from attention.study.curves import CURVE_PANELS, curves_figure
-from attention.study.figures import LINES, ROWS, errors_figure, recovery_figure
-from attention.study.groups import ARTICLE_MSE, Group
-from attention.study.trainings import Outcome
+from attention.studies.axes import axes_of, series
+from attention.studies.curves import CURVE_PANELS, curves_figure
+from attention.studies.figures import LINES, ROWS, errors_figure, recovery_figure
+from attention.studies.groups import ARTICLE_MSE, Group
+from attention.studies.trainings import Outcome
 
 RATES = (0.001, 0.01, 0.1)
 

@@ -6,8 +6,8 @@ from typing import Any
 from conftest import ROOT
 
 from attention.params import load_params
-from attention.study.groups import MEASURES, Group
-from attention.study.trainings import Outcome
+from attention.studies.groups import MEASURES, Group
+from attention.studies.trainings import Outcome
 
 PARAMS = load_params(ROOT / "params.yaml")
 

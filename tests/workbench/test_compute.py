@@ -15,7 +15,7 @@ from conftest import Project, clean_environment, own_cache
 from faulty_servers import closed_port, end_group, silent_server
 
 from attention.params import load_params
-from attention.study.trainings import TRAININGS, Outcome, Training, code_digest
+from attention.studies.trainings import TRAININGS, Outcome, Training, code_digest
 from workbench.compute.schedule import CHUNK_SECONDS, Report, _Chunks, compute_chunk
 
 PACKAGES = {"dask": "distributed", "ray": "ray"}
@@ -106,7 +106,7 @@ def test_workers_with_other_code_are_refused(
 ) -> None:
     backend, there = cluster
     project = prepared.copy(tmp_path / "project")
-    with (project.root / "stages/attention/study/trainings.py").open("a") as file:
+    with (project.root / "stages/attention/studies/trainings.py").open("a") as file:
         file.write("# other code\n")
     if backend == "ray":  # its workers look where the study is first, and here they find that
         assert study(project, there.environment, backend=backend, address=there.address) == alone
@@ -241,7 +241,7 @@ class TestWhatIsSaid:
 
     def test_where_workers_die_again_and_again(self, prepared: Project, tmp_path: Path) -> None:
         project = prepared.copy(tmp_path / "project")
-        with (project.root / "stages/attention/study/trainings.py").open("a") as file:
+        with (project.root / "stages/attention/studies/trainings.py").open("a") as file:
             file.write(
                 "\n\ndef run_training(training):\n    import os\n    os.kill(os.getpid(), 9)\n"
                 "\n\nimport dataclasses\nTRAININGS = dataclasses.replace(TRAININGS, compute=run_training)\n"
@@ -297,7 +297,7 @@ class TestWhatIsSaid:
             said = refusal(prepared, backend="dask", address=there.address)
         assert said == (
             "params.yaml: compute.backend: got 'dask', whose workers lack a module (No module named "
-            "'attention.study'); start them where this project is installed: "
+            "'attention.studies'); start them where this project is installed: "
             "pip install -e . in the same commit"
         )
 

@@ -13,9 +13,10 @@ from conftest import ROOT
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "workbench": ("command", "project", "compute tracking", "tables progress cache", "stage"),
     "attention": (
+        "api",
         "project",
         "command",
-        "study",
+        "studies",
         "views report",
         "serving pictures",
         "training measures",

@@ -11,7 +11,7 @@ import pytest
 from conftest import Project, clean_environment, own_cache
 from faulty_servers import end_group
 
-from attention.study.trainings import TRAININGS, Outcome
+from attention.studies.trainings import TRAININGS, Outcome
 from workbench.compute.checkpoint import Checkpoint
 from workbench.compute.work import Work
 
@@ -40,7 +40,7 @@ def killed(finished_project: Project, tmp_path: Path) -> Project:
     project = finished_project.copy(tmp_path / "project", ".dvc", ".git")
     compute = {"compute.backend": "threading", "compute.workers": WORKERS}
     project.set_params({"study.seeds": SEEDS, "study.grid": {}, "data.n_train": 20_000, "train.epochs": 4, **compute})
-    with (project.root / "stages/attention/study/trainings.py").open("a") as file:
+    with (project.root / "stages/attention/studies/trainings.py").open("a") as file:
         file.write(TELLING)
     return project
 

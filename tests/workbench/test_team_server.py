@@ -25,9 +25,9 @@ from faulty_servers import end_group
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from attention.study.groups import MEASURES
-from attention.study.statistics import SPREAD
-from attention.study.view import FILES
+from attention.studies.groups import MEASURES
+from attention.studies.statistics import SPREAD
+from attention.studies.view import FILES
 from attention.weights import load_weights
 
 PAGE = (ROOT / "docs/clusters.md").read_text()

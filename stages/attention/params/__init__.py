@@ -1,10 +1,12 @@
 """params.yaml as every stage reads it before anything else: whole, and checked."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from attention.params.grid import Configuration, all_configurations, study_problems
 from attention.params.schema import Params, disagreements
-from workbench.stage.params import PARAMS_FILE, read_params, refusal
+from workbench.stage.params import PARAMS_FILE, check_tree, read_tree, refusal
 
 
 def load_params(path: str | Path = PARAMS_FILE) -> Params:
@@ -14,7 +16,12 @@ def load_params(path: str | Path = PARAMS_FILE) -> Params:
         ParamsError: one line for each problem, with the dotted key, the value got and what is allowed.
 
     """
-    params = read_params(Params, path)
+    return check_params(read_tree(Params, path), path)
+
+
+def check_params(tree: Mapping[str, Any], path: str | Path) -> Params:
+    """Check what was read from `path`, or stands for it, as `load_params` does."""
+    params = check_tree(Params, tree, path)
     if problems := [*disagreements(params), *study_problems(params)]:
         raise refusal(path, problems)
     return params

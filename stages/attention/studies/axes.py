@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from attention.study.groups import Group, name_of
+from attention.studies.groups import Group, name_of
 
 FEWEST = {1: 3, 2: 5}  # values that make a curve, and those of both keys that make a map
 

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from attention.pictures.style import EFFECTIVE, RAW, TRUTH
-from attention.study.axes import axes_of, series
-from attention.study.curves import of_all, title_of
-from attention.study.groups import Group
-from attention.study.statistics import Floats, share_interval
+from attention.studies.axes import axes_of, series
+from attention.studies.curves import of_all, title_of
+from attention.studies.groups import Group
+from attention.studies.statistics import Floats, share_interval
 
 ROWS, LINES, MAPS = 60, 10, 4  # of a large study, as many as one picture can hold
 LEAST, MOST = 1e-3, 1 - 1e-6  # the ends of a recovery's axis, which has neither 0 nor 1

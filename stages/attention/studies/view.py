@@ -19,12 +19,12 @@ from mlflow.entities import Metric, Param
 
 from attention.params import load_study
 from attention.params.schema import Params
-from attention.study.best import compare
-from attention.study.comparison import Comparison
-from attention.study.groups import MEASURES, Group, group, value_text
-from attention.study.report import description
-from attention.study.statistics import SPREAD
-from attention.study.tables import for_people, read_outcomes, summary_columns
+from attention.studies.best import compare
+from attention.studies.comparison import Comparison
+from attention.studies.groups import MEASURES, Group, group, value_text
+from attention.studies.report import description
+from attention.studies.statistics import SPREAD
+from attention.studies.tables import for_people, read_outcomes, summary_columns
 from attention.training.loop import determining
 from attention.views.stages import TEST_METRICS
 from attention.views.tracked import TRACKED

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.study.groups import EFFECTIVE, Group, name_of
-from attention.study.statistics import ALPHA, Floats, difference_interval, holm, log10, share_interval, sign_test
+from attention.studies.groups import EFFECTIVE, Group, name_of
+from attention.studies.statistics import ALPHA, Floats, difference_interval, holm, log10, share_interval, sign_test
 
 AT_ONCE = 1_000_000  # differences in memory; results do not depend on it
 

@@ -15,8 +15,8 @@ import numpy as np
 from attention.measures.columns import HISTORY_COLUMNS
 from attention.params.grid import Configuration
 from attention.params.schema import Params
-from attention.study.statistics import Floats, spread
-from attention.study.trainings import Outcome, study_seeds
+from attention.studies.statistics import Floats, spread
+from attention.studies.trainings import Outcome, study_seeds
 
 MEASURES = HISTORY_COLUMNS[1:]  # at the end of a training; the first one is the error, of which less is better
 EFFECTIVE = MEASURES.index("effective")

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from attention.pictures.page import Chart, Control, Section, Table, save_page
-from attention.study.charts import curves_chart, spread_chart
-from attention.study.comparison import Comparison, show
-from attention.study.groups import MEASURES, Group
-from attention.study.report import differing
+from attention.studies.charts import curves_chart, spread_chart
+from attention.studies.comparison import Comparison, show
+from attention.studies.groups import MEASURES, Group
+from attention.studies.report import differing
 
 MOST_ROWS, MOST_DOTS, MOST_POINTS, MOST_PAIRS = 60, 8_000, 50, 50  # what a page has room for
 NAMES = {

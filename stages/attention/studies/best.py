@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from attention.params.schema import BestParams, StudyParams
-from attention.study.comparison import Comparison, compare_pairs, pairs
-from attention.study.groups import MEASURES, Group
+from attention.studies.comparison import Comparison, compare_pairs, pairs
+from attention.studies.groups import MEASURES, Group
 
 CHOOSING, REPORTING = slice(0, None, 2), slice(1, None, 2)  # of the seeds, in their order
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from attention.params.schema import Params, StudyParams
-from attention.study.best import Best
-from attention.study.comparison import Comparison
-from attention.study.groups import MEASURES, Group, value_text
-from attention.study.statistics import SPREAD, share_interval
-from attention.study.trainings import Outcome
+from attention.studies.best import Best
+from attention.studies.comparison import Comparison
+from attention.studies.groups import MEASURES, Group, value_text
+from attention.studies.statistics import SPREAD, share_interval
+from attention.studies.trainings import Outcome
 from workbench.stage.params import known_keys
 
 Columns = dict[str, list[Any]]

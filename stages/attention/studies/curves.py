@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from attention.pictures.figures import count_epochs
 from attention.pictures.style import EFFECTIVE, RAW, TRUTH
-from attention.study.groups import ARTICLE_MSE, Group
+from attention.studies.groups import ARTICLE_MSE, Group
 
 CURVE_PANELS = 20  # of a large study, as many as one picture can hold
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from attention.study.comparison import Comparison
-from attention.study.groups import Group
+from attention.studies.comparison import Comparison
+from attention.studies.groups import Group
 
 SAID = 6  # sentences or configurations named where a stage ends; more are in the tables
 LISTED = 50  # sentences in MLflow

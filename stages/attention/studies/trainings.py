@@ -19,7 +19,7 @@ from attention.params.schema import MOST_SEED, Params
 from attention.tasks.entry import Positions
 from attention.tasks.examples import DrawnTable
 from attention.training.loop import TrainingError, determining, train
-from attention.weights import draw_weights
+from attention.weights import Weights, draw_weights
 from workbench.compute.work import Work
 from workbench.stage.outputs import digest_of_code
 
@@ -28,7 +28,7 @@ Measured = tuple[float, NDArray[np.float32], NDArray[np.float32]]  # of an epoch
 # What an outcome is computed with.
 ROOMS = (
     *("compiler", "functions", "measures", "network.py", "params"),
-    *("study", "tasks", "training", "weights.py"),
+    *("studies", "tasks", "training", "weights.py"),
 )
 
 
@@ -37,6 +37,15 @@ class Training(NamedTuple):
 
     params: Params  # with a seed that is not read
     seed: int
+
+
+class Drawn(NamedTuple):
+    """What a training begins with."""
+
+    initial: Weights
+    train: DrawnTable
+    test: DrawnTable
+    truth: Positions
 
 
 class Outcome(NamedTuple):
@@ -57,13 +66,23 @@ def study_seeds(seed: int, seeds: int) -> list[int]:
     return [(seed + number) % (MOST_SEED + 1) for number in range(seeds)]
 
 
+def draw(training: Training) -> Drawn:
+    """Draw the initial weights and the data of a training, without a file."""
+    params, seed = training
+    problem = params.data.problem(seed)
+    truth = np.array(problem.sizes["true_attention"])
+    return Drawn(
+        draw_weights(params.model.attention, len(truth), params.data.seq_len, seed, options=params.model.options),
+        DrawnTable(problem, seed, "train", params.data.n_train),
+        DrawnTable(problem, seed, "test", params.data.n_test),
+        truth,
+    )
+
+
 def run_training(training: Training) -> Outcome:
     """Draw the data, train and evaluate, with the numbers of the pipeline's own stages to the last bit."""
     params, seed = training
-    problem, seq_len = params.data.problem(seed), params.data.seq_len
-    truth = np.array(problem.sizes["true_attention"])
-    examples = DrawnTable(problem, seed, "train", params.data.n_train)
-    initial = draw_weights(params.model.attention, len(truth), seq_len, seed, options=params.model.options)
+    initial, examples, test, truth = draw(training)
     epochs: list[Measured] = []
     diverged = False
     try:
@@ -74,7 +93,7 @@ def run_training(training: Training) -> Outcome:
     history = _history(epochs, truth) if epochs else []
     if diverged:
         return Outcome(history, None, False)
-    mse = network_mse(epoch.attention, epoch.weights, DrawnTable(problem, seed, "test", params.data.n_test))
+    mse = network_mse(epoch.attention, epoch.weights, test)
     if not math.isfinite(mse):
         return Outcome(history, None, False)
     return Outcome(history, mse, found(recovery(epoch.attention, epoch.weights.output, truth)))
