@@ -62,14 +62,14 @@ def main() -> None:
             for positions, target in zip(POSITIONS, targets, strict=True)
         ]
         for worker in workers:
-            worker.communicate()
+            worker.communicate()  # no more lines: it ends
     write_report("before", rows, f"The engine beside that of {asked.commit}, rounds: {asked.rounds}")
 
 
 def start(clone: Path) -> "subprocess.Popen[str]":
     """Start a process that trains in a clone when it is told to."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-c", WORKER], cwd=clone, text=True, **pipes)
+    command = (sys.executable, "-c", WORKER)
+    return subprocess.Popen(command, cwd=clone, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def compare(

@@ -19,9 +19,9 @@ from ruamel.yaml import YAML
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import Params
-from attention.study.trainings import TRAININGS, Training, run_training
-from attention.tasks.problem import draw_examples
-from attention.weights import initial_weights
+from attention.studies.trainings import TRAININGS, Training, run_training
+from attention.tasks.problem import Problem, draw_examples
+from attention.weights import Weights, draw_weights
 from report import write_report
 from timing import quartiles, ratios
 from workbench.compute.checkpoint import Checkpoint
@@ -47,14 +47,15 @@ def main() -> None:
     rows: list[dict[str, str]] = []
     for function in ARTICLE:
         params, seeds = changed({"model.attention": function}), range(asked.seeds)
-        programs = {"study": partial(study, params, seeds), **jax_experiments(function, params, asked.seeds)}
+        programs: dict[str, Program] = {"study": partial(study, params, seeds)}
+        programs |= jax_experiments(function, params, asked.seeds)
         rows += compare(f"lookup, {function}", programs, {"JAX vmap": 2, "JAX vmap, 2 cores": None}, asked)
     for task, times in TASKS.items():
         params, seeds = changed({"data.task": task, **BATCHES}), range(asked.seeds)
         slow = changed({"data.task": task, **BATCHES, "train.engine": "torch"})
         programs = {"study": partial(study, params, seeds), "torch's loop": partial(study, slow, range(CORES))}
-        targets = {"torch's loop": times, "JAX scan": 1}
-        rows += compare(f"{task}, scaled_dot, batches", programs | jax_scans(params, seeds), targets, asked)
+        programs |= jax_scans(params, seeds)
+        rows += compare(f"{task}, scaled_dot, batches", programs, {"torch's loop": times, "JAX scan": 1}, asked)
     write_report("seeds", rows, f"Seeds a second on {CORES} cores, rounds: {asked.rounds}")
 
 
@@ -75,6 +76,11 @@ def study(params: Params, seeds: Sequence[int]) -> Errors:
     outcomes = dict(compute(TRAININGS, trainings, (), where, checkpoint))
     checkpoint.remove()
     return [outcomes[number][1] or np.inf for number in range(len(trainings))]
+
+
+def initial_weights(function: str, problem: Problem, seed: int) -> Weights:
+    """Draw the initial weights of a network for a task, with the function's default options."""
+    return draw_weights(function, problem.n_queries, problem.seq_len, seed, n_keys=problem.n_keys)
 
 
 def jax_experiments(function: str, params: Params, seeds: int) -> dict[str, Program]:
@@ -138,11 +144,13 @@ def compare(
     run_training(Training(changed({}), 0))  # the threads' imports
     errors = {name: program() for name, program in programs.items()}  # compiled, if they were not
     rates: dict[str, list[float]] = {name: [] for name in programs}
+    busy: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(asked.rounds * TURNS):
         for name, program in programs.items():
-            started = time.perf_counter()
-            found = program()
-            rates[name].append(len(found) / (time.perf_counter() - started))
+            wall, before = time.perf_counter(), time.process_time()
+            n = len(program())
+            rates[name].append(n / (time.perf_counter() - wall))
+            busy[name].append(1e3 * (time.process_time() - before) / n)
     rows = []
     for name, found in errors.items():
         times = quartiles(ratios(rates["study"], rates[name]), ".1f") if name != "study" else ""
@@ -152,6 +160,7 @@ def compare(
                 "seeds": what,
                 "by": name,
                 "seeds/s": quartiles(rates[name], ",.0f" if min(rates[name]) > 10 else ".2f"),
+                "processor, ms a seed": quartiles(busy[name], ".2f"),
                 "the study to it": times,
                 "target": f"at least {target}" if target else "",
                 "median test MSE": f"{statistics.median(found):.1e}",
