@@ -1,5 +1,7 @@
 # Every command of the project. They build and use .venv; nothing is installed anywhere else.
 PYTHON ?= python3
+PORT ?= 5000
+BASE ?= HEAD
 # Modules, not commands: a command's first line names its folder, and could not name one with a `$` in it.
 PIP := .venv/bin/python -P -m pip
 RUN := PATH="$$PWD/.venv/bin:$$PATH"
@@ -7,7 +9,7 @@ RUN := PATH="$$PWD/.venv/bin:$$PATH"
 LISTED = $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test check format extras bench ui skeleton docs site screenshots lock clean
+.PHONY: help repro test check format extras bench ui changes skeleton docs site screenshots lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,8 +59,11 @@ screenshots: .venv/.installed ## Take the pictures in docs/screenshots anew (a m
 	@mkdir -p docs/screenshots
 	@$(RUN) SCREENSHOTS="$$PWD/docs/screenshots" python -m pytest -n 0 tests/pipeline/test_browser.py
 
-ui: .venv/.installed ## Show and compare the runs in a browser (http://127.0.0.1:5000)
-	@$(RUN) python -P -m mlflow ui --backend-store-uri sqlite:///mlflow.db
+ui: .venv/.installed ## Show and compare the runs in a browser, on another port with make ui PORT=5001
+	@$(RUN) python -P -m attention.project ui --port "$(PORT)"
+
+changes: .venv/.installed ## Say as markdown what changed in results and code since the last commit, or make changes BASE=main
+	@$(RUN) python -P -m attention.project diff "$(BASE)" --markdown
 
 skeleton: .venv/.installed ## Lay out a project of your own on the workbench: make skeleton DIR=../mine
 	@.venv/bin/python tests/second_project/lay_out.py "$(DIR)"

@@ -57,7 +57,10 @@ SMALL: Mapping[str, Any] = {
 }
 
 # Begun first, so that no worker is left with one of them when the others have done all the rest.
-LONGEST = ("test_readme", "test_compute", "test_cli", "test_browser", "test_bad_input", "test_agreement")
+LONGEST = (
+    *("test_readme", "test_compute", "test_cli", "test_agreement", "test_browser", "test_cpu_independence"),
+    *("test_team_server", "test_listing", "test_tracker_faults", "test_second_project", "test_hostile"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,8 +1,12 @@
-"""Progress of a stage: a bar on a terminal, a line now and then elsewhere, and a signal for an editor."""
+"""Progress of long work: a bar on a terminal, a line every ten seconds elsewhere, and a signal for an editor.
+
+A thread says it, so that work is told of that does not come back for long: torch is imported, an epoch takes minutes.
+"""
 
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 MOST_LINES = 40  # about a training
-EVERY = 10.0  # seconds between two lines about a study
+EVERY = 10.0  # seconds between two lines, where there is no terminal
 
 # In which DVC's extension for VS Code looks for how far an experiment is.
 SIGNAL = ".dvc/tmp/exps/run/DVCLIVE_STEP_COMPLETED"
@@ -22,15 +26,28 @@ class Progress:
     """Counts steps and tells of epochs."""
 
     def __init__(self, epochs: int, steps_per_epoch: int) -> None:
-        self._epochs = epochs
+        self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
+        self._done, self._told = 0, time.monotonic()
         self._live = sys.stderr.isatty()
         self._bar = tqdm(
-            total=epochs * steps_per_epoch, desc=f"epoch 1/{epochs}", unit=" steps", disable=not self._live, leave=False
+            total=epochs * steps_per_epoch, desc="starting", unit=" steps", disable=not self._live, leave=False
         )
 
     def steps(self, count: int) -> None:
         """Count `count` more steps."""
+        if self._live and not self._done:
+            self._bar.set_description(f"epoch 1/{self._epochs}")
+        self._done += count
         self._bar.update(count)
+
+    def tick(self) -> None:
+        """Tell how far it is, where nothing was told for long."""
+        self._bar.refresh()
+        if not self._live and time.monotonic() - self._told >= EVERY:
+            self._told = time.monotonic()
+            epoch, step = divmod(self._done, self._steps_per_epoch)
+            far = f"epoch {epoch}, {step:,} of {self._steps_per_epoch:,} steps" if self._done else "starting"
+            print(f"train: {far}", flush=True)
 
     def epoch(self, epoch: int, mse: float) -> None:
         """Tell the error of a finished epoch, counted from 0."""
@@ -39,7 +56,7 @@ class Progress:
         every = -(-self._epochs // MOST_LINES)
         if epoch % every and epoch != self._epochs - 1:
             return
-        line = f"epoch {epoch}: MSE = {mse:.7g}"
+        self._told, line = time.monotonic(), f"epoch {epoch}: MSE = {mse:.7g}"
         if self._live:
             self._bar.write(line)
         else:
@@ -51,7 +68,8 @@ def progress(epochs: int, steps_per_epoch: int) -> Iterator[Progress]:
     """Show the progress of a training while it lasts."""
     shown = Progress(epochs, steps_per_epoch)
     try:
-        yield shown
+        with ticking(shown.tick):
+            yield shown
     finally:
         shown._bar.close()
 
@@ -72,7 +90,11 @@ class Count:
         """Count one more."""
         self._done += 1
         self._bar.update()
-        if not self._live and time.monotonic() - self._told > EVERY:
+
+    def tick(self) -> None:
+        """Tell how many are done, where nothing was told for long."""
+        self._bar.refresh()
+        if not self._live and time.monotonic() - self._told >= EVERY:
             self._told = time.monotonic()
             print(f"study: {self._done:,} of {self._total:,} trainings", flush=True)
 
@@ -82,9 +104,54 @@ def count_trainings(total: int, reused: int) -> Iterator[Count]:
     """Show the progress of a study while it lasts, with rate and time left; tell how many trainings it need not do."""
     shown = Count(total, reused)
     try:
-        yield shown
+        with ticking(shown.tick):
+            yield shown
     finally:
         shown._bar.close()
+
+
+@contextmanager
+def doing(command: str) -> Iterator[Callable[[str], None]]:
+    """Give a function that a command says with what it does now: shown on a terminal, elsewhere if it takes long."""
+    live, now, told = sys.stderr.isatty(), "starting", time.monotonic()
+    bar = tqdm(desc=f"{command}: {now}", bar_format="{desc} ({elapsed})", disable=not live, leave=False)
+
+    def say(what: str) -> None:
+        nonlocal now
+        now = what
+        if live:
+            bar.set_description_str(f"{command}: {now}")
+
+    def tick() -> None:
+        nonlocal told
+        bar.refresh()
+        if not live and time.monotonic() - told >= EVERY:
+            told = time.monotonic()
+            print(f"{command}: {now}", file=sys.stderr, flush=True)
+
+    try:
+        with ticking(tick):
+            yield say
+    finally:
+        bar.close()
+
+
+@contextmanager
+def ticking(tick: Callable[[], None]) -> Iterator[None]:
+    """Call a function about once a second while the block lasts, whatever else is at work."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(min(1.0, EVERY)):
+            tick()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager

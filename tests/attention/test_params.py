@@ -19,7 +19,12 @@ from attention.params.schema import Params
 from workbench.stage.errors import ParamsError
 from workbench.stage.params import known_keys
 
-DEFAULT = (ROOT / "params.yaml").read_text()
+# With each list on the line of its key, so that whoever spells a value in another way replaces one line.
+DEFAULT = re.sub(
+    r"(?m)^( *)(\S+):\n((?:\1- .*\n)+)",
+    lambda found: f"{found[1]}{found[2]}: [{', '.join(re.findall(r'- (.*)', found[3]))}]\n",
+    (ROOT / "params.yaml").read_text(),
+)
 TREE: dict[str, Any] = parse_yaml(DEFAULT, "params.yaml")
 
 SEED = "a whole number from 0 to 9223372036854775807"

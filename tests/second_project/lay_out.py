@@ -36,6 +36,7 @@ def lay_out(folder: Path) -> None:
     made = shutil.ignore_patterns(*MADE, Path(__file__).name)
     shutil.copytree(TEMPLATE, folder, ignore=made, dirs_exist_ok=True)
     shutil.copytree(ROOT / "stages/workbench", folder / "stages/workbench", ignore=made)
+    shutil.copy(ROOT / "LICENSE", folder / "stages/workbench/LICENSE")
     for name in SHARED:
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)

@@ -158,7 +158,7 @@ FORGERIES: Mapping[str, Forgery] = {
         yes=False,
     ),
     "a cluster of one's own": Forgery(
-        NOT_ASKED, params=lambda text: re.sub("address: .*", "address: far.example:8786", text), yes=False
+        NOT_ASKED, params=lambda text: re.sub("address:.*", "address: far.example:8786", text), yes=False
     ),
     "another store": Forgery(
         NOT_ASKED, params=lambda text: text.replace("experiment: attention", "experiment: other"), yes=False

@@ -26,6 +26,7 @@ LIBRARIES = (
     "PIL.GifImagePlugin",
     "PIL.PngImagePlugin",
     "alembic.command",
+    "altair",
     "dvc.cli.parser",
     "dvc.commands.experiments.run",
     "dvc.data_cloud",

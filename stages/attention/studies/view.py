@@ -30,6 +30,7 @@ from attention.views.stages import TEST_METRICS
 from attention.views.tracked import TRACKED
 from workbench.stage.outputs import md5
 from workbench.stage.process import this_process
+from workbench.tracking.pages import COLOUR
 from workbench.tracking.recorder import PROCESS, REQUEST_METRICS, Recorder, soft
 from workbench.tracking.run import ending
 from workbench.tracking.store import open_store
@@ -84,7 +85,7 @@ class StudyRun(Recorder):
         self.mark_aborted("study", error)
 
     def _show_configuration(self, each: Group, shown: Mapping[str, Any]) -> None:
-        tags = {"mlflow.parentRunId": self._id, TRACKED.tag(PROCESS): this_process()}
+        tags = {"mlflow.parentRunId": self._id, TRACKED.tag(PROCESS): this_process(), COLOUR: self.next_colour()}
         run = self._client.create_run(self._experiment_id, tags=tags, run_name=each.name)
         params = {"trainings": len(each.seeds), **shown}
         self._client.log_batch(

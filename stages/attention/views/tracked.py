@@ -12,6 +12,11 @@ ABOUT = """Trainings of the attention network, a run each, made by `dvc repro`, 
   of |a| and |a·w| on the true position.
 - Select runs and press *Compare*; or search: ``params.`model.attention` = 'softmax' and metrics.`test/mse` < 0.001``.
 """
+# What the list of runs shows first: the error and the recovery, and what was most often varied.
+COLUMNS = (
+    *("metrics.`test/mse`", "metrics.`test/recovery.effective`"),
+    *("params.`model.attention`", "params.`train.learning_rate`", "params.`train.epochs`", "params.`seed`"),
+)
 
 
 def experiment(weights: Weights) -> Experiment:
@@ -29,4 +34,6 @@ def _run_about(run_id: str) -> str:
     )
 
 
-TRACKED = Tracked("attention", ABOUT, ("torch", "numba", "numpy", "mlflow", "dvc"), run_name, _run_about, "train")
+TRACKED = Tracked(
+    "attention", ABOUT, ("torch", "numba", "numpy", "mlflow", "dvc"), run_name, _run_about, "train", COLUMNS
+)

@@ -7,7 +7,7 @@ A stage that promises its bytes is compared byte for byte. Another one may diffe
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,9 @@ class Agreement:
         return not self.verdict.startswith("DIFFERENT")
 
 
-def compare(project: Project, state: State, root: Path, folder: Path) -> list[Agreement]:
+def compare(
+    project: Project, state: State, root: Path, folder: Path, say: Callable[[str], None] = lambda _: None
+) -> list[Agreement]:
     """Compare every output of a copy with those of its state; what a tolerance allows is replaced by what was recorded.
 
     Args:
@@ -49,6 +51,7 @@ def compare(project: Project, state: State, root: Path, folder: Path) -> list[Ag
         state: what is expected.
         root: the project, where the recorded files are looked for.
         folder: the copy, in which `dvc repro` has run.
+        say: told what is done now.
 
     """
     made = locked_outputs((folder / "dvc.lock").read_text(encoding="utf-8"))
@@ -67,7 +70,7 @@ def compare(project: Project, state: State, root: Path, folder: Path) -> list[Ag
             write_plainly(folder / path, state.recorded(root, path) or b"")  # there may be a link into the cache
         if replaced:
             follows = project.shown[project.shown.index(stage) + 1]
-            reproduce(folder, "--force", "--no-run-cache", "--single-item", follows)
+            reproduce(folder, say, "--force", "--no-run-cache", "--single-item", follows)
             found |= {path: _bytes(path, state.outputs.get(path, ""), folder) for path in _of_stage(found, follows)}
     if replaced and (done := dvc(folder, "commit", "--force", "--quiet")).returncode:
         raise RestoreError(f"{folder}: `dvc commit` failed: {printable(last_line(done))}; mend what it says")

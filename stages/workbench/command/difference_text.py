@@ -34,7 +34,7 @@ def as_text(report: Report) -> str:
 
 def as_markdown(report: Report) -> str:
     """Return what differs as markdown: measures first, then parameters, pictures, other outputs and code."""
-    parts = [f"Compared: {_code(about(report['a']))} (a) with {_code(about(report['b']))} (b)."]
+    parts = [f"### What differs\n\nCompared: {_code(about(report['a']))} (a) with {_code(about(report['b']))} (b)."]
     for header, rows in (
         (["measure", *SIDES, "difference"], measures(report)),
         (["parameter", *SIDES], parameters(report)),
@@ -154,6 +154,8 @@ def _counted(kind: str, files: Sequence[Report]) -> str:
 
 def _left_out(report: Report) -> Iterator[str]:
     for side in SIDES:
+        if report[side]["here"] and not report[side]["outdated"]:
+            yield f"{side}: dvc.lock is current: every stage ran with this code and these parameters"
         if outdated := report[side]["outdated"]:
             names = few([printable(name) for name in outdated])
             mend = "; `dvc repro` runs them" if report[side]["here"] else ""

@@ -1,27 +1,34 @@
 """The one door to DVC: ours, whatever modules lie in the folder, and no process of it outlives the question."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from workbench.command.process_group import end_group
 from workbench.stage.errors import RestoreError, printable
-
-PATIENCE = 5.0  # seconds for those that are told to end
 
 
 def dvc(
-    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    hear: Callable[[str], None] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run DVC in a folder and return what it said; whatever ends this ends all that DVC started, too."""
-    # -P and no variable: the stages that DVC starts are to find their own modules.
-    command = [sys.executable, "-P", "-m", "dvc", *arguments]
+    """Run DVC in a folder and return what it said; whatever ends this ends all that DVC started, too.
+
+    Args:
+        folder: where.
+        arguments: of DVC.
+        environment: of DVC, in the place of ours.
+        hear: told each line that DVC or a stage prints, as it comes.
+
+    """
+    # -P and no variable: the stages that DVC starts are to find their own modules. -u: a line is heard as it comes.
+    command = [sys.executable, "-u", "-P", "-m", "dvc", *arguments]
     running = subprocess.Popen(
         command,
         cwd=folder,
@@ -33,12 +40,26 @@ def dvc(
         errors="replace",
         start_new_session=True,
     )
-    try:
-        out, said = running.communicate()
-    except BaseException:
-        _end(running)
-        raise
+    with running:  # which closes its pipes
+        try:
+            out, said = _listen(running, hear) if hear else running.communicate()
+        except BaseException:
+            end_group(running)
+            raise
     return subprocess.CompletedProcess(command, running.returncode, out, said)
+
+
+def _listen(running: "subprocess.Popen[str]", hear: Callable[[str], None]) -> tuple[str, str]:
+    """Return what a process prints and what it says on stderr, when it has ended."""
+    said: list[str] = []
+    aside = threading.Thread(target=lambda: said.extend(running.stderr or ()), daemon=True)
+    aside.start()
+    lines = []
+    for line in running.stdout or ():
+        lines.append(line)
+        hear(line.rstrip())
+    aside.join()
+    return "".join(lines), "".join(said)
 
 
 def stages_to_run(folder: Path) -> list[str]:
@@ -57,8 +78,10 @@ def stages_to_run(folder: Path) -> list[str]:
 
 
 def last_line(done: "subprocess.CompletedProcess[str]") -> str:
-    """Return the last thing that DVC said, of what went wrong if it said so."""
-    return (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
+    """Return the last thing that DVC said, of what went wrong if it said so; of a stage that failed, what that said."""
+    lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    told = [line for line in lines if not line.startswith("ERROR: failed to reproduce ")]
+    return next(reversed(told or lines), "")
 
 
 def _is_new(change: Any) -> bool:
@@ -67,27 +90,3 @@ def _is_new(change: Any) -> bool:
         return True  # its command, say
     files = [entry for kind, files in change.items() if kind != "changed outs" for entry in files.items()]
     return any(how != "deleted" or not path.startswith("data/") for path, how in files)
-
-
-def _end(running: "subprocess.Popen[str]") -> None:
-    """End a process and all that it started: asked first, then by force."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(running.pid, number)
-        until = time.monotonic() + PATIENCE
-        while _is_alive(running) and time.monotonic() < until:
-            time.sleep(0.05)
-    running.stdout.close() if running.stdout else None
-    running.stderr.close() if running.stderr else None
-
-
-def _is_alive(running: "subprocess.Popen[str]") -> bool:
-    """Whether any process of the group is left; one that has ended and waits to be counted is not."""
-    import psutil
-
-    running.poll()
-    for process in psutil.process_iter(["status"]):
-        with suppress(ProcessLookupError, PermissionError):
-            if os.getpgid(process.pid) == running.pid and process.info["status"] != psutil.STATUS_ZOMBIE:
-                return True
-    return False

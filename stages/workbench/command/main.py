@@ -98,6 +98,10 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     output.add_argument("--html", metavar="FILE", type=Path, help="as one page, with pictures side by side")
     command.set_defaults(call=_diff)
 
+    command = commands.add_parser("ui", help="show and compare the runs in a browser")
+    command.add_argument("--port", metavar="PORT", type=_port, default=5000, help="default: 5000")
+    command.set_defaults(call=_ui)
+
     command = commands.add_parser("doctor", help="look for what is wrong with the environment and the stores")
     command.set_defaults(call=_doctor)
 
@@ -146,6 +150,18 @@ def _diff(project: Project, options: argparse.Namespace) -> int:
 
     output = "json" if options.json else "markdown" if options.markdown else "text"
     return diff(project, project_root(), options.a, options.b, output=output, html=options.html)
+
+
+def _ui(project: Project, options: argparse.Namespace) -> int:
+    from workbench.command.ui import ui
+
+    return ui(project, project_root(), options.port)
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 65_536):
+        raise argparse.ArgumentTypeError(f"got {printable(text)!r}; allowed: a whole number from 1 to 65535")
+    return int(text)
 
 
 def _doctor(project: Project, _: argparse.Namespace) -> int:

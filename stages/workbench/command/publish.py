@@ -2,13 +2,14 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from workbench.command.asking import asking
 from workbench.command.dvc import dvc
 from workbench.command.snapshot import State, experiments, lay_out, share_cache
+from workbench.progress import doing
 from workbench.project import Project
 from workbench.stage.errors import TrackingError, UserError, printable
 from workbench.stage.params import PARAMS_FILE
@@ -19,8 +20,14 @@ from workbench.tracking.uri import tracking_uri
 
 def publish(project: Project, root: Path, *, everything: bool) -> int:
     """Show the results in MLflow, as far as they are not there yet; of every DVC experiment, too, if asked for."""
-    print(printable(f"data/: run {publish_results(project, root)}"))
-    told = publish_experiments(project, root) if everything else {}
+    with doing("publish") as say:
+        say("showing what is in data/")
+        name = publish_results(project, root)
+    print(printable(f"data/: run {name}"))
+    told = {}
+    if everything:
+        with doing("publish") as say:
+            told = publish_experiments(project, root, say)
     for name, what in told.items():
         print(printable(f"{name}: {what}"))
     return 1 if any(what.startswith("not") for what in told.values()) else 0
@@ -42,16 +49,17 @@ def publish_results(project: Project, root: Path) -> str:
                 "run `dvc repro`, or `dvc checkout` for the committed ones, then publish"
             )
         with asking(project):
-            open_store(experiment, project.tracked.about)
+            open_store(experiment, project.tracked.experiment_tags)
         return project.publish()
 
 
-def publish_experiments(project: Project, root: Path) -> dict[str, str]:
+def publish_experiments(project: Project, root: Path, say: Callable[[str], None]) -> dict[str, str]:
     """Publish every DVC experiment from DVC's cache; return for each what became of it."""
     told = {}
     with chdir(root):
         uri = tracking_uri()
     for name, commit in experiments(root).items():
+        say(f"showing {printable(name)}")
         state = State(name, commit, b"", None, {})
         with tempfile.TemporaryDirectory() as parent:
             folder = Path(parent) / "copy"

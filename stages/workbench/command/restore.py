@@ -10,6 +10,7 @@ from workbench.command.consent import consent
 from workbench.command.find import find_state
 from workbench.command.report import conclude
 from workbench.command.snapshot import attempt, lay_out, reproduce, share_cache
+from workbench.progress import doing
 from workbench.project import Project
 from workbench.stage.errors import RestoreError
 
@@ -20,12 +21,15 @@ def restore(project: Project, root: Path, run: str, folder: Path, *, yes: bool) 
         there = "a link" if folder.is_symlink() else "not empty" if folder.is_dir() else "a file"
         raise RestoreError(f"{folder}: is {there}; allowed: a new or empty folder; nothing was changed")
     state = consent(find_state(project, root, run), root, yes=yes)
-    with whole_or_as_it_was(folder):
+    with whole_or_as_it_was(folder), doing("restore") as say:
+        say("copying the project")
         copy = lay_out(state, root, folder.resolve())
+        say("taking outputs from the cache")
         # Where the remote cannot be reached, say, what it has is made again.
-        if not share_cache(root, copy) or attempt(copy, "--pull"):
-            reproduce(copy)
-        found = compare(project, state, root, copy)
+        if not share_cache(root, copy) or attempt(copy, say, "--pull"):
+            reproduce(copy, say)
+        say("comparing the outputs")
+        found = compare(project, state, root, copy, say)
     for one in found:
         if one.verdict != "same":
             print(f"{one.path}: expected {one.expected}, got {one.got}: {one.verdict}")

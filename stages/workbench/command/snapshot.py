@@ -25,6 +25,7 @@ from workbench.tracking.patches import apply, changes, code_patch
 
 HERE = "the working tree"
 COMMITTED = "committed"  # what `runs` calls the run of HEAD
+RUNNING = re.compile(r"Running stage '(.{1,80})':")  # what DVC prints as a stage begins
 REVISION = re.compile(r"[\w./][\w./~^@{}-]*")  # what git may be asked for: neither an option nor a search
 
 
@@ -216,26 +217,32 @@ def write_plainly(path: Path, data: bytes, mode: int = 0o644) -> None:
         file.write(data)
 
 
-def attempt(folder: Path, *arguments: str, **environment: str) -> str:
+def attempt(folder: Path, say: Callable[[str], None], *arguments: str, **environment: str) -> str:
     """Run `dvc repro` in a copy, recorded nowhere else, and return what it said where it failed.
 
-    The copy's own Python and MLflow store are what the stages see.
+    The copy's own Python and MLflow store are what the stages see. Which stage is at work is said.
     """
     foreign = ("MLFLOW_", "DVC_", "GIT_", "PYTHONSAFEPATH")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-    done = dvc(folder, "repro", "--quiet", *arguments, environment={**kept, **environment})
+    done = dvc(
+        folder,
+        "repro",
+        *arguments,
+        environment={**kept, **environment},
+        hear=lambda line: say(f"running {printable(found[1])}") if (found := RUNNING.fullmatch(line)) else None,
+    )
     return f"{done.stdout}{done.stderr}\n{last_line(done) or 'no reason given'}" if done.returncode else ""
 
 
-def reproduce(folder: Path, *arguments: str, **environment: str) -> None:
+def reproduce(folder: Path, say: Callable[[str], None], *arguments: str, **environment: str) -> None:
     """Run `dvc repro` in a copy as `attempt` does.
 
     Raises:
         RestoreError: it failed; all that it said is in a file that stays.
 
     """
-    if said := attempt(folder, *arguments, **environment):
+    if said := attempt(folder, say, *arguments, **environment):
         with tempfile.NamedTemporaryFile("w", prefix="repro-", suffix=".log", errors="replace", delete=False) as log:
             log.write(said)
         last = printable(said.rpartition("\n")[2])

@@ -8,18 +8,22 @@ from workbench.command.consent import consent
 from workbench.command.find import find_state
 from workbench.command.report import conclude, print_table
 from workbench.command.snapshot import lay_out, present_state, reproduce
+from workbench.progress import doing
 from workbench.project import Project
 
 
 def verify(project: Project, root: Path, run: str | None, *, yes: bool) -> int:
     """Run a state from nothing in a temporary clone, ignoring every cache, and compare its outputs byte for byte."""
     state = consent(find_state(project, root, run), root, yes=yes) if run else present_state(project, root)
-    with tempfile.TemporaryDirectory(prefix="verify-") as parent:
+    with tempfile.TemporaryDirectory(prefix="verify-") as parent, doing("verify") as say:
+        say("copying the project")
         copy = lay_out(state, root, Path(parent) / "copy")
         caches = {
             name: f"{parent}/cache/{name}" for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "DVC_SITE_CACHE_DIR")
         }
-        reproduce(copy, "--force", "--no-run-cache", **caches)
-        found = compare(project, state, root, copy)
+        say("starting the pipeline")
+        reproduce(copy, say, "--force", "--no-run-cache", **caches)
+        say("comparing the outputs")
+        found = compare(project, state, root, copy, say)
     print_table(("output", "expected", "got", ""), [(one.path, one.expected, one.got, one.verdict) for one in found])
     return conclude(project, f"{state.name}:", found)

@@ -22,6 +22,7 @@ from workbench.stage.errors import RestoreError, TrackingError
 from workbench.stage.params import PARAMS_FILE, TrackingParams
 from workbench.stage.process import is_dead, this_process
 from workbench.tracking.git import git
+from workbench.tracking.pages import COLOUR, colour_after
 from workbench.tracking.patches import code_patch
 from workbench.tracking.secrets import reason, without_secrets
 from workbench.tracking.store import open_store
@@ -63,6 +64,7 @@ class Recorder:
         self.lost = False
         self._tracked = tracked
         self._id = ""  # none yet
+        self._colour: str | None = None  # of the run that was made last
         self._may_refuse = tracking.required
         self._shown: set[str] = set()  # data sets by digest, artifacts by path, networks
         self._connect(experiment)
@@ -90,10 +92,19 @@ class Recorder:
         with suppress(RestoreError, OSError):  # no git, or no commit: an exported copy trains all the same
             commit, patch = git(Path(), "rev-parse", "HEAD"), code_patch(Path())
             made_by |= {"mlflow.source.git.commit": commit, "git.dirty": json.dumps(bool(patch))}
-        run = self._client.create_run(self._experiment_id, tags={**tags, **made_by}, run_name=name)
+        shown = {COLOUR: self.next_colour()}
+        run = self._client.create_run(self._experiment_id, tags={**tags, **made_by, **shown}, run_name=name)
         self._id, self._name = run.info.run_id, str(run.info.run_name)
         if patch is not None:
             self._log_state(patch)
+
+    def next_colour(self) -> str:
+        """Return the colour of a new run: another one than that of the run before."""
+        if not self._colour:
+            newest = self._client.search_runs([self._experiment_id], max_results=1)
+            self._colour = newest[0].data.tags.get(COLOUR) if newest else None
+        self._colour = colour_after(self._colour)
+        return self._colour
 
     @soft
     def mark_dead_runs(self) -> None:
@@ -162,7 +173,7 @@ class Recorder:
 
     @soft
     def _connect(self, experiment: str) -> None:
-        self._client, self._experiment_id = open_store(experiment, self._tracked.about)
+        self._client, self._experiment_id = open_store(experiment, self._tracked.experiment_tags)
 
     def _log_state(self, patch: bytes) -> None:
         """Keep what the commit does not say of the state that this run is made in."""

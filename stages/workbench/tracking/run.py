@@ -16,9 +16,9 @@ from mlflow.entities import Run as MlflowRun
 from workbench.stage.outputs import md5
 from workbench.stage.params import TrackingParams, parse_value
 from workbench.stage.process import this_process
+from workbench.tracking.pages import NOTE
 from workbench.tracking.recorder import FEW, PROCESS, REQUEST_METRICS, Recorder, is_left, soft
 from workbench.tracking.registry import register_model
-from workbench.tracking.store import NOTE
 from workbench.tracking.tracked import Experiment, Tracked
 
 # Tags: what determines the result, the digest of its evaluation, and who has shown all it has.

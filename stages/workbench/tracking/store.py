@@ -6,8 +6,10 @@ import re
 import shlex
 import threading
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import mlflow
 from mlflow.entities import Experiment
@@ -31,13 +33,13 @@ from workbench.tracking.uri import local_store, tracking_uri
 
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 PROBE_SHARE = 0.75  # of MLFLOW_HTTP_REQUEST_TIMEOUT: who lets the first question wait longer is taken to be down
-NOTE = "mlflow.note.content"  # a tag: what a page shows as the description
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
-def open_store(experiment: str, about: str = "") -> tuple[MlflowClient, str]:
+def open_store(experiment: str, tags: Mapping[str, str] = NO_TAGS) -> tuple[MlflowClient, str]:
     """Open the store, made if it is SQLite and does not exist, and return it with the experiment's id.
 
-    An experiment that is new is given the description `about`.
+    An experiment that is new is given the tags.
 
     Raises:
         StoreError: what a user can mend is wrong with it.
@@ -58,7 +60,7 @@ def open_store(experiment: str, about: str = "") -> tuple[MlflowClient, str]:
             if path:
                 _prepare(path)
             client = MlflowClient()
-            found = _experiment(client, experiment, about, path)
+            found = _experiment(client, experiment, tags, path)
         except MlflowException as error:
             if version := re.search(r"found version (\w+)", str(error)):
                 refuse_unknown(version[1], without_secrets(uri))
@@ -137,7 +139,7 @@ def _timeout() -> float:
     raise StoreError(f"{TIMEOUT}: got {show_name(text)}, allowed: a number of seconds", f"`unset {TIMEOUT}`")
 
 
-def _experiment(client: MlflowClient, name: str, about: str, path: Path | None) -> Experiment:
+def _experiment(client: MlflowClient, name: str, tags: Mapping[str, str], path: Path | None) -> Experiment:
     """Return the experiment, made if there is none, with its artifacts beside the store, not in the working folder.
 
     Names that differ only in case share that folder on some disks; what is in it is called by the ids of runs.
@@ -146,7 +148,7 @@ def _experiment(client: MlflowClient, name: str, about: str, path: Path | None) 
         return found
     try:
         artifacts = (path.absolute().parent / "mlruns" / name).as_uri() if path else None
-        return client.get_experiment(client.create_experiment(name, artifacts, {NOTE: about}))
+        return client.get_experiment(client.create_experiment(name, artifacts, dict(tags)))
     except MlflowException as error:
         found = client.get_experiment_by_name(name)
         if error.error_code != "RESOURCE_ALREADY_EXISTS" or not found:

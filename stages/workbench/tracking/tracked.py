@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.tracking.pages import experiment_tags
+
 
 @dataclass(frozen=True)
 class Tracked:
@@ -18,6 +20,7 @@ class Tracked:
         run_name: from the parameters of a run, and DVC's name of the experiment if there is one, to what it is called.
         run_about: from a run's id to its description.
         begins: the stage that begins a run; those after it go on with that.
+        columns: what MLflow's list of runs shows of each, called as in a search: metrics.`test/error`.
 
     """
 
@@ -27,10 +30,16 @@ class Tracked:
     run_name: Callable[[Mapping[str, Any], str | None], str]
     run_about: Callable[[str], str]
     begins: str
+    columns: Sequence[str] = ()
 
     def tag(self, name: str) -> str:
         """Return the name of a tag of ours."""
         return f"{self.name}.{name}"
+
+    @property
+    def experiment_tags(self) -> dict[str, str]:
+        """The tags of its experiment."""
+        return experiment_tags(self.about, self.columns)
 
 
 @dataclass(frozen=True)

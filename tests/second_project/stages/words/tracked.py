@@ -19,4 +19,5 @@ TRACKED = Tracked(
     run_name=run_name,
     run_about=lambda run_id: f"The same files again: `words restore {run_id} DIR`.",
     begins="count",
+    columns=("metrics.`measure/share`", "params.`count.min_length`"),
 )
