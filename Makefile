@@ -16,7 +16,7 @@ help: ## List the commands
 
 .venv/.installed: requirements.lock requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "make: Python 3.11 to 3.13 is needed, got " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
-	@$(PYTHON) -c 'import platform, sys; sys.exit("make: torch 2.13 and Numba 0.68 are not made for Macs with Intel processors, nor for a Python that is; on another Mac name one for arm64: make PYTHON=/opt/homebrew/bin/python3" if (platform.system(), platform.machine()) == ("Darwin", "x86_64") else 0)'
+	@$(PYTHON) -c 'import platform, sys; sys.exit("make: torch 2.13 and llvmlite 0.50 are not made for Macs with Intel processors, nor for a Python that is; on another Mac name one for arm64: make PYTHON=/opt/homebrew/bin/python3" if (platform.system(), platform.machine()) == ("Darwin", "x86_64") else 0)'
 	@echo "make: installing requirements.lock and requirements-dev.lock into .venv, once (a few minutes)"
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install --quiet --disable-pip-version-check --requirement requirements.lock --requirement requirements-dev.lock

@@ -1,8 +1,7 @@
 """Compare the attention functions on the article's data: python benchmarks/functions.py [--seeds N] [--functions A B].
 
 A line a training goes to benchmarks/results/functions.csv as soon as it is done, and is not computed again: a run that
-was interrupted goes on. A function without kernel trains all of its missing seeds side by side (together.py): these
-agree with the pipeline's own training up to rounding. benchmarks/results/functions.md sums them up.
+was interrupted goes on. benchmarks/results/functions.md sums them up.
 """
 
 import argparse
@@ -20,10 +19,9 @@ from attention.params import load_params
 from attention.params.schema import TrainParams
 from attention.tasks.entry import Positions
 from attention.tasks.problem import Examples, draw_examples
-from attention.training.engines import attention_of, choose_engine, start_engine
+from attention.training.engines import attention_of, start_engine
 from attention.weights import Weights, draw_weights
 from report import RESULTS, write_markdown
-from together import TorchTogether
 
 TABLE = RESULTS / "functions.csv"
 COLUMNS = ("function", "seed", "mse", "normalized", "effective", "accuracy", "steps")
@@ -44,8 +42,7 @@ def main() -> None:
     jobs = []
     for function in asked.functions:
         missing = [seed for seed in range(asked.seeds) if (function, seed) not in known]
-        alone = ATTENTION_FUNCTIONS[function].has_kernel
-        jobs += [(function, seeds) for seeds in ([[seed] for seed in missing] if alone else [missing]) if seeds]
+        jobs += [(function, [seed]) for seed in missing]
     with ProcessPoolExecutor(2) as pool, TABLE.open("a", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if not done:
@@ -119,7 +116,7 @@ def follow(
     tests = [next(draw_examples(*pair, "test", data.n_test, data.n_test)) for pair in pairs]
     truths = [np.array(problem.sizes["true_attention"]) for problem in problems]
     before = [change(draw_weights(function, data.n_contexts, data.seq_len, seed)) for seed in seeds]
-    members = start(before, params.train, seeds)
+    members = OneByOne(before, params.train, seeds)
     looks = []
     for _ in range(times * params.train.epochs):
         for first in range(0, data.n_train, EVERY):
@@ -145,11 +142,6 @@ class OneByOne:
     def weights(self) -> list[Weights]:
         """Return a copy of the weights as they are now."""
         return [engine.weights() for engine in self._engines]
-
-
-def start(weights: Sequence[Weights], params: TrainParams, seeds: Sequence[int]) -> "OneByOne | TorchTogether":
-    """Return what trains these members: the compiled engine one after the other, torch all of them side by side."""
-    return (OneByOne if ATTENTION_FUNCTIONS[weights[0].function].has_kernel else TorchTogether)(weights, params, seeds)
 
 
 def error(now: Weights, test: Examples) -> float:
@@ -180,7 +172,6 @@ def summarise(function: str, rows: list[Row]) -> Row:
     settled = int(np.isfinite(columns["steps"]).sum())
     return {
         "function": function,
-        "engine": choose_engine("auto", function),
         "test MSE": spread(columns["mse"], ".2e"),
         "normalized": spread(columns["normalized"], ".3f"),
         "effective": spread(columns["effective"], ".3f"),

@@ -30,7 +30,7 @@ from attention.studies.trainings import TRAININGS, run_training, trainings_of
 from attention.params import load_study
 params, configurations = load_study()
 trainings, checkpoint = trainings_of(configurations, 0, params.study.seeds), Checkpoint(TRAININGS, "study")
-run_training(trainings[0])  # its kernel is loaded
+run_training(trainings[0])  # its program is loaded
 where = params.compute.model_copy(update={"workers": int(sys.argv[1])})
 started = time.perf_counter()
 print(sum(1 for _ in compute(TRAININGS, trainings, (), where, checkpoint)), time.perf_counter() - started)

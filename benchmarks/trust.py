@@ -43,7 +43,6 @@ import killing  # noqa: E402
 import restoring  # noqa: E402
 from conftest import Project, clean_environment, open_store, recorded_runs, small_project  # noqa: E402
 
-from attention.functions import ATTENTION_FUNCTIONS  # noqa: E402
 from attention.project import TORCH  # noqa: E402
 from workbench.command.comparison import distances  # noqa: E402
 
@@ -53,10 +52,10 @@ if TYPE_CHECKING:
 
 Row = dict[str, str]
 WHAT = {
-    "cpu": "other processors: every function with a kernel",
+    "cpu": "other processors: every function",
     "aarch64": "other processors: an ARM one, emulated",
     "zlib": "other libraries that compress pictures",
-    "torch": "other processors: `engine: torch`, and functions without a kernel",
+    "torch": "other processors: `engine: torch`",
     "tracker": "trackers that fail, and how much longer it takes",
     "kills": "kills and interrupts",
     "input": "wrong input",
@@ -146,7 +145,7 @@ Told = Iterator[tuple[str, str, str]]
 
 
 def cpu(_: Project, place: Path) -> Told:
-    """Every function with a kernel, as other processors and other numbers of threads would run it."""
+    """Every function, as other processors and other numbers of threads would run it."""
     configurations = cpu_settings.full_configurations()
     reference, plain = None, {}
     for name, setting in cpu_settings.settings().items():
@@ -199,9 +198,9 @@ def zlibs(finished: Project, _: Path) -> Told:
 def torch_engine(_: Project, place: Path) -> Told:
     """The engine that does not promise its bytes: how far apart its numbers are, and what `verify` would say.
 
-    Of the functions that have a kernel, the article's and the one whose weights part farthest.
+    Of the article's function, and of those whose weights part farthest.
     """
-    for function in (*(n for n, f in ATTENTION_FUNCTIONS.items() if not f.has_kernel), "embedding", "dot"):
+    for function in ("embedding", "dot", "hard", "cosine", "local", "multihead"):
         found: dict[str, dict[str, bytes]] = {}
         for level in ("default", "avx2", "avx512"):
             folder = place / f"{function} {level}"

@@ -65,18 +65,19 @@ class AttentionNetwork(nn.Module):
         network.eval()
         return network
 
-    def forward(self, values: Tensor, queries: Tensor, keys: Tensor | None = None) -> Tensor:
+    def forward(
+        self, values: Tensor, queries: Tensor, keys: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
         """Return the predictions (n,) for values (n, seq_len) float32, and queries and keys as features.py says."""
-        glimpse = values * self.get_attention(queries, keys)  # (n, seq_len)
+        glimpse = values * self.get_attention(queries, keys, noise)  # (n, seq_len)
         return self.linear(glimpse).squeeze(-1)  # type: ignore[no-any-return]  # (n, 1) -> (n,)
 
-    def get_attention(self, queries: Tensor, keys: Tensor | None = None) -> Tensor:
+    def get_attention(self, queries: Tensor, keys: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
         """Return the attention (n, seq_len) that each query pays to the positions, by default each its own key.
 
-        In training mode it is what training sees: a function that is stochastic there draws anew.
+        In training mode it is what training sees: a function that is stochastic there draws noise, if none is given.
         """
-        noise = None
-        if self.training and self._noise:
+        if noise is None and self.training and self._noise:
             drawn = self._noise.random((*queries.shape[:1], len(self.positions)), dtype=np.float32)
             noise = torch.from_numpy(drawn).to(self.positions)
         parameters = dict(self.attention.items())

@@ -171,7 +171,7 @@ _AGAIN = "`dvc repro -f train` writes it again"
 
 
 def array_shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
-    """Return the name and shape of every array, in the order of the registry, in which the kernels take them."""
+    """Return the name and shape of every array, in the order of the registry, in which compiled programs take them."""
     function = ATTENTION_FUNCTIONS[weights.function]
     n_keys = weights.n_keys or weights.seq_len
     attention = parameter_shapes(weights.function, weights.n_contexts, n_keys, weights.options, function)

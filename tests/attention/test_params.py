@@ -294,10 +294,6 @@ def with_model(**leaves: object) -> str:
                 "model.window: got 9; allowed with local: at most the number of positions, 8; choose a smaller window",
             ],
         ),
-        (
-            {"attention": "hard", "engine": "compiled"},
-            ["train.engine: got 'compiled'; allowed with hard, which has no kernel: one of: auto, torch"],
-        ),
     ],
 )
 def test_values_that_the_attention_function_rules_out_are_refused(
@@ -501,10 +497,6 @@ def test_a_grid_of_wrong_values_is_refused_a_line_a_problem(
                 "study.grid: model.temperature: got 2.0; allowed with embedding: null, as the function has no such "
                 "option (it has: none); set it to null"
             ],
-        ),
-        (
-            "{train.engine: [compiled], model.attention: [softmax, hard]}",
-            ["study.grid: train.engine: got 'compiled'; allowed with hard, which has no kernel: one of: auto, torch"],
         ),
         (
             "{data.n_contexts: [2, 5]}",

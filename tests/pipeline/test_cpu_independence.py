@@ -1,4 +1,4 @@
-"""The same bytes on any CPU and by any zlib: the whole pipeline, for each function with a kernel, as on an old machine.
+"""The same bytes on any CPU and by any zlib: the whole pipeline, for each function, as on an old machine.
 
 `benchmarks/trust.py` tries every setting alone; here all of them at once stand against this machine as it is.
 """
@@ -42,7 +42,7 @@ def test_every_output_has_the_same_bytes_on_an_old_cpu_and_on_this_one(runs: dic
 
 
 @pytest.mark.parametrize(
-    "library", ["instructions of torch", "instructions of NumPy", "processor of Numba", "sines by the C library"]
+    "library", ["instructions of torch", "instructions of NumPy", "compiled for", "sines by the C library"]
 )
 def test_the_settings_took_effect(runs: dict[str, Any], library: str) -> None:
     (_, old), (_, new) = runs[OLD], runs[NEW]

@@ -16,7 +16,6 @@ from conftest import ROOT, Project, clean_environment, warm_commands
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import Params
-from attention.training.engines import choose_engine
 from build import PICTURES, TABLE, with_tables
 from workbench.command.dvc_lock import locked_outputs
 from workbench.stage.outputs import md5
@@ -127,8 +126,7 @@ def test_the_readme_names_every_attention_function_and_module() -> None:
 def test_the_table_of_functions_is_that_of_the_registry() -> None:
     for name, function in ATTENTION_FUNCTIONS.items():
         options = ", ".join(f"`{key}` {option.default}".removesuffix(".0") for key, option in function.options.items())
-        engine = choose_engine("auto", name)
-        cells = (f"`{name}`", function.equation, function.values, options, engine, function.source)
+        cells = (f"`{name}`", function.equation, function.values, options, function.source)
         assert f"| {' | '.join(cells)} |" in README.splitlines(), "the README lacks this row"
 
 
@@ -138,9 +136,9 @@ def test_the_tables_are_those_that_were_measured() -> None:
     assert with_tables(README.replace("| 1.0 |", "| 1.1 |")) == README, "a stale table would be seen"
 
 
-def test_the_comparison_names_every_function_and_its_engine() -> None:
+def test_the_comparison_names_every_function() -> None:
     measured = (ROOT / "benchmarks/results/functions.md").read_text()
-    assert all(f"\n| {name} | {choose_engine('auto', name)} | " in measured for name in ATTENTION_FUNCTIONS)
+    assert all(f"\n| {name} | " in measured for name in ATTENTION_FUNCTIONS)
 
 
 def test_a_function_of_one_s_own_is_one_block_in_one_file(project: Project) -> None:

@@ -25,7 +25,7 @@ MANY = {
     "train.batch_size": 5,
     "train.shuffle": True,
 }
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def settings() -> dict[str, Setting]:
             for count in (1, 2, 3)
         },
         "NumPy without dispatch": Setting({"NPY_DISABLE_CPU_FEATURES": dispatched()}, "instructions of NumPy"),
-        "Numba for any x86-64": Setting({"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, "processor of Numba"),
+        "compiled for any x86-64": Setting({"COMPILER_CPU": "generic"}, "compiled for"),
         "C library without AVX and FMA": Setting({"GLIBC_TUNABLES": c_library_without()}, "sines by the C library"),
         **blas,
         "all of it: an old CPU": Setting(
@@ -61,8 +61,7 @@ def settings() -> dict[str, Setting]:
                 "ATEN_CPU_CAPABILITY": "default",
                 **dict.fromkeys(THREADS, "1"),
                 "NPY_DISABLE_CPU_FEATURES": dispatched(),
-                "NUMBA_CPU_NAME": "generic",
-                "NUMBA_CPU_FEATURES": "",
+                "COMPILER_CPU": "generic",
                 "GLIBC_TUNABLES": c_library_without(),
                 "OPENBLAS_CORETYPE": "Prescott",
             },
@@ -84,18 +83,18 @@ def c_library_without() -> str:
 
 
 def small_configurations() -> dict[str, Any]:
-    """Return each function that has a kernel, on small data; pictures do not know functions: they are drawn of one."""
+    """Return each function, on small data; pictures do not know functions: they are drawn of one."""
     return {
         f"{function}, {name}": configuration(function, values, *STAGES[: None if function == first else -1])
-        for first in _with_kernel()[:1]
-        for function in _with_kernel()
+        for first in list(ATTENTION_FUNCTIONS)[:1]
+        for function in ATTENTION_FUNCTIONS
         for name, values in {"few contexts": SMALL, "many contexts": {**SMALL, **MANY}}.items()
         if function == first or values is not SMALL
     }
 
 
 def full_configurations() -> dict[str, Any]:
-    """Return each function that has a kernel: small, the article's sizes, several blocks; every kind of picture."""
+    """Return each function: small, the article's sizes, several blocks; every kind of picture."""
     sizes = {
         "few contexts": SMALL,
         "many contexts": {**SMALL, **MANY},
@@ -106,8 +105,8 @@ def full_configurations() -> dict[str, Any]:
         f"{function}, {name}": configuration(
             function, values, *STAGES[: None if function == first or name == "the article's" else -1]
         )
-        for first in _with_kernel()[:1]
-        for function in _with_kernel()
+        for first in list(ATTENTION_FUNCTIONS)[:1]
+        for function in ATTENTION_FUNCTIONS
         for name, values in sizes.items()
     }
 
@@ -115,10 +114,6 @@ def full_configurations() -> dict[str, Any]:
 def configuration(function: str, values: Mapping[str, Any], *stages: str, engine: str = "compiled") -> dict[str, Any]:
     """Return what run_pipelines.py is to run."""
     return {"params": {**values, "model.attention": function, "train.engine": engine}, "stages": stages}
-
-
-def _with_kernel() -> list[str]:
-    return [name for name, function in ATTENTION_FUNCTIONS.items() if function.has_kernel]
 
 
 def run_pipelines(
@@ -139,7 +134,7 @@ def run_pipelines(
     done = subprocess.run(
         [*python, str(Path(__file__).with_name("run_pipelines.py")), json.dumps(configurations)],
         cwd=project,
-        env=clean_environment(PYTHONWARNINGS="ignore", **environment),  # Numba's cache tells processors apart
+        env=clean_environment(PYTHONWARNINGS="ignore", **environment),
         capture_output=True,
         text=True,
         check=False,

@@ -7,9 +7,9 @@ import socket
 import sys
 from pathlib import Path
 
-READ_WHEN_IMPORTED = ("ATEN", "LD_", "MKL", "MPL", "NPY", "NUMBA", "OMP", "OPENBLAS", "PYTHON")
+READ_WHEN_IMPORTED = ("ATEN", "LD_", "MKL", "MPL", "NPY", "OMP", "OPENBLAS", "PYTHON")
 # Of these, what the warm Python sets up itself, or the project's own code reads.
-UNDERSTOOD = {"NUMBA_CACHE_DIR", "PYTHONPATH", "PYTHONWARNINGS"}
+UNDERSTOOD = {"PYTHONPATH", "PYTHONWARNINGS"}
 MODULES = (["-m", "dvc"], ["-m", "attention.project"], ["-m", "words.project"])
 
 

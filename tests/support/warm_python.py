@@ -42,6 +42,7 @@ LIBRARIES = (
     "dulwich.porcelain",
     "hydra.core.override_parser.overrides_parser",
     "joblib",
+    "llvmlite.binding",
     "matplotlib.backends.backend_agg",
     "matplotlib.figure",
     "mlflow.store.model_registry.sqlalchemy_workspace_store",
@@ -49,7 +50,6 @@ LIBRARIES = (
     "mlflow.tracing.export",
     "mlflow.tracing.processor.base_mlflow",
     "networkx",
-    "numba.core.caching",
     "opentelemetry.sdk.metrics.export",
     "pandas",
     "psutil",
@@ -70,7 +70,6 @@ def serve(address: str, owner: int) -> None:
     """Fork for every request, and tell its sender how the fork ended; end with the socket, or the owner's process."""
     for name in LIBRARIES:
         import_module(name)
-    _prepare_numba()
     gc.collect()
     gc.freeze()  # what is not looked at need not be copied
     server, (woken, wake) = socket.socket(socket.AF_UNIX), socket.socketpair()
@@ -111,14 +110,6 @@ def _is_alive(number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _prepare_numba() -> None:
-    """Let Numba register all that it can compile, as it does when a process first calls a compiled function."""
-    from numba.core.registry import cpu_target
-
-    cpu_target.typing_context.refresh()
-    cpu_target.target_context.refresh()
 
 
 def _receive(client: socket.socket) -> tuple[dict[str, Any], list[int]]:

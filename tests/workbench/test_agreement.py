@@ -9,9 +9,8 @@ from conftest import LABORATORY, OUTPUTS, Project
 from restoring import attention
 from safetensors.numpy import save
 
-from attention.functions import ATTENTION_FUNCTIONS
 from attention.project import TORCH, origin
-from attention.training.engines import choose_engine, promises_bytes
+from attention.training.engines import promises_bytes
 from workbench.command.comparison import NOT_RECORDED, Agreement, compare, distances
 from workbench.command.report import conclude
 from workbench.command.snapshot import present_state
@@ -83,15 +82,14 @@ def test_the_tolerance_is_by_kind_of_number() -> None:
     assert TORCH["evaluate"].of("mse") < train.of("mse")
 
 
-def test_only_the_functions_without_a_kernel_make_no_promise_by_default() -> None:
-    loose = {name for name in ATTENTION_FUNCTIONS if not promises_bytes(choose_engine("auto", name))}
-    assert loose == {name for name, function in ATTENTION_FUNCTIONS.items() if not function.has_kernel}
+def test_only_training_through_torch_makes_no_promise() -> None:
+    assert promises_bytes("compiled")
     assert not promises_bytes("torch")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, finished_project: Project) -> Project:
-    """Results of a function without a kernel, as a CPU without AVX gives them, committed."""
+    """Results of training through torch, as a CPU without AVX gives them, committed."""
     project = finished_project.copy(tmp_path_factory.mktemp("agreement") / "project")
     grid = {"model.attention": ["embedding"], "train.engine": ["compiled"]}
     project.set_params(

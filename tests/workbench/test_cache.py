@@ -5,11 +5,11 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Project
-from numba import njit
 
-from attention.compiler.kernel_cache import keep_compiled
+from attention.compiler import Definition, keeping
 from workbench.cache import cache_folder, keep, kept, own_folder
 
 NOT_USED = (
@@ -20,9 +20,12 @@ NOT_USED = (
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    for asked_once in (cache_folder, own_folder):
-        asked_once.cache_clear()
+    _forget()
     yield
+    _forget()
+
+
+def _forget() -> None:
     for asked_once in (cache_folder, own_folder):
         asked_once.cache_clear()
 
@@ -156,36 +159,46 @@ def test_cut_short_anywhere_or_changed_it_is_not_there(base: Path) -> None:
     assert kept("name", folder) == b"new"
 
 
-def compiled() -> "object":
-    """Return a function as another process would have it: nothing of it is compiled here."""
-    function = keep_compiled(njit(lambda number: number + 1), lambda: b"code of the test")
-    assert function(41) == 42
-    return sum(function.stats.cache_hits.values())
+def load(monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Have a program as another process would, and return whether it had to be compiled."""
+    made, make = list[str](), keeping._make
+
+    def watched(name: str, definition: Definition, purpose: keeping.Purpose) -> bytes:
+        made.append(name)
+        return make(name, definition, purpose)
+
+    definition = Definition("double", "", {"x": (3,)}, {"at": ((), "int64")}, lambda: lambda p, _: {"y": 2 * p["x"]})
+    result = np.empty((1, 3), np.float32)
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, "_known", {})
+        patch.setattr(keeping, "_make", watched)
+        keeping.compiled(definition, "evaluation")(np.array([1, 2, 5], np.float32), np.array([0]), 1, result)
+    assert result.tolist() == [[2, 4, 10]]
+    return bool(made)
 
 
-def test_a_kernel_s_file_cut_short_or_full_of_anything_is_made_anew(
+@pytest.mark.filterwarnings("ignore")
+def test_a_program_s_file_cut_short_or_full_of_anything_is_made_anew(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    assert (compiled(), compiled()) == (0, 1)
+    assert (load(monkeypatch), load(monkeypatch)) == (True, False)
     (file,) = (base / "workbench").iterdir()
     whole, chosen = file.read_bytes(), random.Random(5)  # noqa: S311
-    for harmed in [b"", whole[:-1], *(whole[: chosen.randrange(len(whole))] for _ in range(5)), chosen.randbytes(999)]:
+    for harmed in [b"", whole[:-1], whole[: chosen.randrange(len(whole))], chosen.randbytes(999)]:
         file.write_bytes(harmed)
-        assert (compiled(), compiled()) == (0, 1)
+        assert (load(monkeypatch), load(monkeypatch)) == (True, False)
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
-def test_numba_s_own_setting_is_heeded_and_as_little_trusted(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.filterwarnings("ignore")
+def test_programs_are_compiled_anew_where_others_can_write(
+    base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
-    assert (compiled(), compiled()) == (0, 1)
-    assert not base.exists()
-    (tmp_path / "kernels").chmod(0o777)
-    own_folder.cache_clear()
-    assert (compiled(), compiled()) == (0, 0)
-    assert capsys.readouterr().err == NOT_USED.format(tmp_path / "kernels")
+    assert (load(monkeypatch), load(monkeypatch)) == (True, False)
+    (base / "workbench").chmod(0o777)
+    _forget()
+    assert (load(monkeypatch), load(monkeypatch)) == (True, True)
+    assert capsys.readouterr().err == NOT_USED.format(base / "workbench")
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's and MLflow's, of each other

@@ -57,7 +57,7 @@ def test_repro_works_in_a_folder_of_any_name(name: str, tmp_path: Path) -> None:
     [
         (
             "import platform; platform.system, platform.machine = lambda: 'Darwin', lambda: 'x86_64'",
-            "make: torch 2.13 and Numba 0.68 are not made for Macs with Intel processors, nor for a Python that is; "
+            "make: torch 2.13 and llvmlite 0.50 are not made for Macs with Intel processors, nor for a Python that is; "
             "on another Mac name one for arm64: make PYTHON=/opt/homebrew/bin/python3",
         ),
         (

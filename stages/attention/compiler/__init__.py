@@ -1,1 +1,11 @@
-"""From a torch module to a compiled training step."""
+"""From a function of torch to machine code: the same values on any CPU, at the speed of the arithmetic.
+
+In the order in which they work: `definition` says what is wanted, `tracing` has torch write down what it does, `aten`
+says what each operation is in the nodes of a `graph`, `source` writes these as loops, `programs` puts training or
+evaluation around them, `machine` makes machine code of the text, whose words are `primitives`, and `keeping` keeps it.
+"""
+
+from attention.compiler.definition import CannotCompile, Definition
+from attention.compiler.keeping import Compiled, compiled
+
+__all__ = ["CannotCompile", "Compiled", "Definition", "compiled"]

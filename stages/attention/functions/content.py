@@ -127,7 +127,6 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "Luong et al. 2015",
         "shares",
         options={"width": WIDTH, **NORMALIZED},
-        has_kernel=True,
     ),
     "scaled_dot": AttentionFunction(
         scaled_dot,
@@ -136,7 +135,6 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "Vaswani et al. 2017",
         "shares",
         options={"width": WIDTH, **NORMALIZED},
-        has_kernel=True,
     ),
     "bilinear": AttentionFunction(
         bilinear,
@@ -146,7 +144,6 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "shares",
         options={"width": WIDTH, **NORMALIZED},
         initial={"W": linear_uniform},
-        has_kernel=True,
     ),
     "additive": AttentionFunction(
         additive,
@@ -156,7 +153,6 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "shares",
         options={"width": WIDTH, **NORMALIZED},
         initial={"W": linear_uniform, "U": linear_uniform, "v": linear_uniform},
-        has_kernel=True,
     ),
     "cosine": AttentionFunction(
         cosine,

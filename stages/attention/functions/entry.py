@@ -98,7 +98,6 @@ class AttentionFunction:
             that is noisy has it given, too.
         ordered: whether where a position stands means something: `attend` reads `positions`, or the
             neighbours of one. Else attention follows the keys, in whatever order they come.
-        has_kernel: whether kernels.py has a compiled twin of `attend`, with its own normalizer.
 
     """
 
@@ -112,12 +111,6 @@ class AttentionFunction:
     initial: Mapping[str, Initial] = field(default_factory=dict)
     noisy: bool = False
     ordered: bool = False
-    has_kernel: bool = False
-
-    def engine(self, options: Options) -> str:
-        """Return the engine that `train.engine: auto` stands for."""
-        own = all(options.get(name, option.default) == option.default for name, option in NORMALIZED.items())
-        return "compiled" if self.has_kernel and (own or "normalizer" not in self.options) else "torch"
 
     def takes_noise(self, options: Options) -> bool:
         """Whether training gives noise to the function with these options."""

@@ -79,7 +79,6 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "in [0, 1]",
         initial={"centre": _among_positions, "sharpness": _wide},
         ordered=True,
-        has_kernel=True,
     ),
     "local": AttentionFunction(
         local,

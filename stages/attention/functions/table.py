@@ -48,10 +48,8 @@ def hard(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) 
 
 
 FUNCTIONS: dict[str, AttentionFunction] = {
-    "embedding": AttentionFunction(embedding, score_table, "E[q,k]", "the article", has_kernel=True),
-    "sigmoid": AttentionFunction(
-        sigmoid, score_table, "σ(E[q,k])", "the article: values from 0 to 1", "in [0, 1]", has_kernel=True
-    ),
+    "embedding": AttentionFunction(embedding, score_table, "E[q,k]", "the article"),
+    "sigmoid": AttentionFunction(sigmoid, score_table, "σ(E[q,k])", "the article: values from 0 to 1", "in [0, 1]"),
     "softmax": AttentionFunction(
         softmax,
         score_table,
@@ -59,7 +57,6 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "Bahdanau et al. 2014; Xu et al. 2015",
         "shares",
         options={"temperature": TEMPERATURE},
-        has_kernel=True,
     ),
     "sparsemax": AttentionFunction(
         sparsemax,
@@ -68,7 +65,6 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "Martins and Astudillo 2016",
         "shares",
         options={"temperature": TEMPERATURE},
-        has_kernel=True,
     ),
     "entmax15": AttentionFunction(
         entmax15,
@@ -77,7 +73,6 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "Peters, Niculae and Martins 2019",
         "shares",
         options={"temperature": TEMPERATURE},
-        has_kernel=True,
     ),
     "hard": AttentionFunction(
         hard,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, create_model, field_validator
 
 from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
-from attention.functions.entry import Option, option_problems, with_defaults
+from attention.functions.entry import Option, option_problems
 from attention.tasks.problem import Problem, make_problem
 from workbench.stage.errors import show_value
 from workbench.stage.params import ComputeParams, Section, TrackingParams, whole
@@ -140,8 +140,6 @@ def disagreements(params: Params) -> Iterator[str]:
     for option, allowed in option_problems(function, options, params.data.seq_len).items():
         got = options[option]
         yield f"model.{option}: got {show_value(got)}; allowed with {name}: {allowed}"
-    if params.train.engine == "compiled" and function.engine(with_defaults(function, options)) != "compiled":
-        yield f"train.engine: got 'compiled'; allowed with {name}, which has no kernel: one of: auto, torch"
     data = params.data
     most = MOST_ROWS // (data.n_contexts * data.seq_len)
     if params.train.epochs > most:

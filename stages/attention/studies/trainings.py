@@ -121,7 +121,7 @@ def training_key(training: Training) -> str:
 def code_digest() -> str:
     """Return a digest of the code that computes an outcome, as it was when first asked for in this process."""
     attention = Path(__file__).parents[1]
-    versions = [importlib.metadata.version(package).partition("+")[0] for package in ("numba", "numpy", "torch")]
+    versions = [importlib.metadata.version(package).partition("+")[0] for package in ("llvmlite", "numpy", "torch")]
     rooms = digest_of_code(*(attention / room for room in ROOMS))
     return hashlib.sha256(" ".join([rooms, *versions]).encode()).hexdigest()[:16]
 

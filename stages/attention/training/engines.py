@@ -1,20 +1,24 @@
-"""Who does the arithmetic: torch, which defines it, or the compiled kernels, which are fast.
+"""Who does the arithmetic: torch, which defines it, or a program compiled from that definition, which is fast.
 
-The modules of an engine are imported when it is used: torch takes seconds, Numba half a second.
+The modules of an engine are imported when it is used: torch takes seconds.
 """
 
+import functools
+import sys
 from collections.abc import Iterator
-from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.functions import ATTENTION_FUNCTIONS
-from attention.functions.entry import Options
 from attention.params.schema import TrainParams
 from attention.tasks.problem import Examples
 from attention.weights import Weights
+from workbench.stage.errors import UserError
+
+
+class EngineError(UserError):
+    """Training is asked for through an engine that cannot do it."""
 
 
 class Engine(Protocol):
@@ -32,9 +36,21 @@ class Engine(Protocol):
         """Return a copy of the weights as they are now."""
 
 
-def choose_engine(engine: str, function: str, options: Options = MappingProxyType({})) -> str:
-    """Resolve `train.engine`: auto is compiled where the attention function has a kernel for its options."""
-    return ATTENTION_FUNCTIONS[function].engine(options) if engine == "auto" else engine
+def choose_engine(train: TrainParams, weights: Weights) -> str:
+    """Resolve `train.engine` for networks of this function and these sizes: auto is compiled wherever that can be."""
+    return train.engine if train.engine != "auto" else "torch" if _why_not(train, weights) else "compiled"
+
+
+def _why_not(train: TrainParams, weights: Weights) -> str | None:
+    """Return why a network cannot be compiled, in one line; None if it can."""
+    from attention.compiler import CannotCompile
+    from attention.training.compiled_engine import compiled_training
+
+    try:
+        compiled_training(weights, train)
+    except CannotCompile as error:
+        return str(error)
+    return None
 
 
 def promises_bytes(engine: str) -> bool:
@@ -46,25 +62,45 @@ def promises_bytes(engine: str) -> bool:
 
 
 def start_engine(weights: Weights, params: TrainParams, seed: int) -> Engine:
-    """Return the engine that `train.engine` asks for, ready to train from these weights; the seed is that of noise."""
-    if choose_engine(params.engine, weights.function, weights.options) == "compiled":
-        from attention.training.compiled_engine import CompiledEngine
+    """Return the engine that `train.engine` asks for, ready to train from these weights; the seed is that of noise.
 
-        return CompiledEngine(weights, params)
+    Raises:
+        EngineError: the engine is to be compiled, and the attention function cannot be.
+
+    """
+    if params.engine != "torch":
+        why_not = _why_not(params, weights)
+        if not why_not:
+            from attention.training.compiled_engine import CompiledEngine
+
+            return CompiledEngine(weights, params, seed)
+        if params.engine == "compiled":
+            raise EngineError(
+                f"train.engine: got 'compiled'; allowed with {weights.function}: one of: auto, torch; {why_not}"
+            )
+        _tell(why_not)
     from attention.training.torch_engine import TorchEngine
 
     return TorchEngine(weights, params, seed)
 
 
+@functools.cache
+def _tell(why_not: str) -> None:
+    print(f"{why_not}; training goes on through torch", file=sys.stderr)  # once a process
+
+
 def attention_of(weights: Weights) -> NDArray[np.float32]:
     """Return the attention (n_contexts, seq_len) that a network with these weights pays in every context.
 
-    By the kernel where there is one, whichever engine trained: its bytes do not depend on the CPU.
+    Compiled wherever that can be, whichever engine trained: its bytes do not depend on the CPU.
     """
-    if choose_engine("auto", weights.function, weights.options) == "compiled":
+    from attention.compiler import CannotCompile
+
+    try:
         from attention.training.compiled_engine import compiled_attention
 
         return compiled_attention(weights)
-    from attention.training.torch_engine import torch_attention
+    except CannotCompile:
+        from attention.training.torch_engine import torch_attention
 
-    return torch_attention(weights)
+        return torch_attention(weights)

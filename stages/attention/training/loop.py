@@ -46,7 +46,7 @@ def determining(params: Params, seed: int, seq_len: int) -> dict[str, Any]:
         "train.batch_size": train.batch_size,
         "train.learning_rate": train.learning_rate,
         "train.shuffle": train.shuffle,
-        "train.engine": choose_engine(train.engine, function, options),
+        "train.engine": choose_engine(train, Weights(function, params.data.n_contexts, seq_len, {}, {}, options)),
     }
 
 

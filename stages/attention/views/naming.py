@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
-from attention.functions.entry import with_defaults
 
 # Those of params.yaml as it comes, which are the article's: a name must not depend on what is committed here and now.
 DEFAULTS: Mapping[str, Any] = {
@@ -48,13 +47,12 @@ def differences(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _defaults(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the defaults of a function: its own options and engine in the place of `null` and `auto`."""
+    """Return the defaults of a function: its own options in the place of `null`, and what `auto` stands for."""
     function = ATTENTION_FUNCTIONS.get(params["model.attention"])  # none: it was another copy's own
     if function is None:
         return dict(DEFAULTS)
     own = {f"model.{name}": option.default for name, option in function.options.items()}
-    chosen = with_defaults(function, {name: params.get(f"model.{name}") for name in function.options})
-    return {**DEFAULTS, **own, "train.engine": function.engine(chosen)}
+    return {**DEFAULTS, **own, "train.engine": "compiled"}
 
 
 def _show(value: Any) -> str:

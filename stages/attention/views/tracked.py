@@ -35,5 +35,5 @@ def _run_about(run_id: str) -> str:
 
 
 TRACKED = Tracked(
-    "attention", ABOUT, ("torch", "numba", "numpy", "mlflow", "dvc"), run_name, _run_about, "train", COLUMNS
+    "attention", ABOUT, ("torch", "llvmlite", "numpy", "mlflow", "dvc"), run_name, _run_about, "train", COLUMNS
 )

@@ -18,9 +18,7 @@ def verify(project: Project, root: Path, run: str | None, *, yes: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="verify-") as parent, doing("verify") as say:
         say("copying the project")
         copy = lay_out(state, root, Path(parent) / "copy")
-        caches = {
-            name: f"{parent}/cache/{name}" for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "DVC_SITE_CACHE_DIR")
-        }
+        caches = {name: f"{parent}/cache/{name}" for name in ("XDG_CACHE_HOME", "DVC_SITE_CACHE_DIR")}
         say("starting the pipeline")
         reproduce(copy, say, "--force", "--no-run-cache", **caches)
         say("comparing the outputs")

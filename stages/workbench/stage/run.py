@@ -18,7 +18,6 @@ from types import FrameType, TracebackType
 from workbench.stage.errors import StartError, UserError
 
 INTERRUPTED = 130  # the shell's status for Ctrl-C
-HEEDED = ("NUMBA_CACHE_DIR", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")  # of Numba's settings
 _SAID = "interrupted; the same command starts the stage again"
 
 
@@ -108,10 +107,8 @@ def collect_rarely() -> None:
 def _ignore_settings_for_others() -> None:
     """Forget what a shell, a notebook or another project set up for itself, and could end a stage of this one."""
     for name in list(os.environ):
-        if name == "MPLBACKEND" or (name.startswith("NUMBA_") and name not in HEEDED):
+        if name == "MPLBACKEND":
             del os.environ[name]
-    if any(each[0] not in "+-" for each in os.environ.get("NUMBA_CPU_FEATURES", "").split(",") if each):
-        del os.environ["NUMBA_CPU_FEATURES"]  # which would end the process
     warnings.filters[:] = [each for each in warnings.filters if each[0] != "error"]  # type: ignore[index]
     for number in (0, 1, 2):  # of one that is closed the next file to be opened would take the place
         try:

@@ -1,0 +1,190 @@
+"""The programs around what was traced: training by Adam for whole epochs, and evaluation of a table of examples."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from attention.compiler.definition import Definition
+from attention.compiler.graph import Node, Shape
+from attention.compiler.source import LANE, Axis, Body, Place, Terms, number, part, strides_of
+
+STEPS_AHEAD = 256  # how many steps' bias corrections are computed together
+# Arithmetic on numbers below 1e-38 takes a hundred times as long. A mean below LEAST counts as none, as it moves no
+# parameter: Adam divides by 1e-8 at least. So does a root of the squares of UNFELT, which keeps them above 1e-38.
+LEAST, UNFELT = "1e-30", "5e-18"
+
+
+class Program(NamedTuple):
+    """The text of a program, the types of its arguments, and its outputs: their names, shapes and types."""
+
+    text: str
+    arguments: list[str]
+    outputs: dict[str, tuple[Shape, str]]
+
+
+def training_program(definition: Definition, nodes: Mapping[str, Node], single: bool) -> Program:
+    """Return the program that takes a step of Adam a batch, or, `single`, an example.
+
+    Arguments: parameters, means, squares, β₁ᵗ and β₂ᵗ; the fields of the examples; their number; the batch size;
+    epochs; learning rate; and what is filled: the sum of what is measured, and the parameters, after each epoch.
+    """
+    size = sum(map(math.prod, definition.parameters.values()))
+    body, step = Body(_places(definition), 4 if single else 5), Body({}, 4)
+    gradients = _gradients(definition, nodes)
+    body.compute([nodes["measured"], *gradients.values()])
+    tables = {name for name, node in gradients.items() if body.scattered(node) or not single}
+    for name, node in gradients.items():
+        body.write(node, _learned(definition, name, "g"), add=not single)
+    body.line(f"total_measured = total_measured + convert({body.text(nodes['measured'])}, float64)")
+    start = Body({}, 1)
+    for name in tables:
+        start.clear(_learned(definition, name, "g"), math.prod(definition.parameters[name]), "float32")
+    for name, shape in definition.parameters.items():
+        _adam(step, shape, _learned(definition, name, "p").offset, name in tables, single)
+    fields = {f"{_identifier(name)}": f"{_held(kind)}[:]" for name, (_, kind) in definition.example.items()}
+    arguments = {
+        **dict.fromkeys("pmv", "float32[:]"),
+        "powers": "float64[:]",
+        **fields,
+        "n": "int64",
+        "batch": "int64",
+        "epochs": "int64",
+        "learning_rate": "float64",
+        "measured": "float64[:]",
+        "after": "float32[:]",
+    }
+    each = "for e in range(block, smaller(block + 256, n)):"
+    batches = "for first in range(block, smaller(block + 256 * batch, n), batch):"
+    lines = [
+        *(
+            f"    # p, m, v, g: {name} {shape} from {_learned(definition, name, 'p').offset}"
+            for name, shape in definition.parameters.items()
+        ),
+        f"    g = empty({size}, float32)",
+        "    rates = empty(256, float64)",
+        "    scales = empty(256, float64)",
+        *(f"    {line}" for line in body.arrays),
+        "    for t in range(256):",
+        "        rates[t] = 0.0",
+        "        scales[t] = 0.0",
+        *start.lines,
+        "    for epoch in range(epochs):",
+        "        total_measured = convert(0.0, float64)",
+        f"        for block in range(0, n, {'256' if single else '256 * batch'}):",
+        *_CORRECTIONS.splitlines(),
+        "            step = 0",
+        f"            {each if single else batches}",
+        *([] if single else ["                for e in range(first, smaller(first + batch, n)):"]),
+        *body.lines,
+        *([] if single else ["                count = convert(smaller(batch, n - first), float32)"]),
+        "                rate = convert(rates[step], float32)",
+        "                scale = convert(scales[step], float32)",
+        "                step = step + 1",
+        *step.lines,
+        "        measured[epoch] = total_measured",
+        f"        for k in range({size}):",
+        f"            after[epoch * {size} + k] = p[k]",
+    ]
+    return Program(_whole(body, arguments, lines), [*arguments.values()], {})
+
+
+_CORRECTIONS = f"""\
+            first_power = powers[0]
+            second_power = powers[1]
+            for t in range(smaller({STEPS_AHEAD}, (n - block + batch - 1) // batch)):
+                first_power = larger(first_power * 0.9, 1e-300)
+                second_power = second_power * 0.999
+                rates[t] = first_power
+                scales[t] = second_power
+            powers[0] = first_power
+            powers[1] = second_power
+            for t in range(0, {STEPS_AHEAD}, 8):
+                rates[t : t + 8] = learning_rate / (1.0 - rates[t : t + 8])
+                scales[t : t + 8] = 1.0 / sqrt(1.0 - scales[t : t + 8])"""
+
+
+def _adam(body: Body, shape: Shape, offset: Terms, clear: bool, single: bool) -> None:
+    """Write a step of torch's Adam for one parameter, in the vectors in which the traced function reads it."""
+    columns = shape[-1] if shape and shape[-1] % 8 else math.prod(shape)
+    rows = math.prod(shape) // columns
+    place = Place("", (columns, 1), offset)
+
+    def statement(bound: dict[str, Terms], width: int) -> None:
+        flat = place.at([bound.get("row", Terms()), bound["k"]])
+        flat.pop(LANE, None)
+        g, m, v, p = (part(array, flat, 1, width) for array in "gmvp")
+        for line in (
+            f"slope = {g}{'' if single else ' / count'}",
+            f"mean = {m} + (slope - {m}) * 0.1",
+            f"felt = slope + {UNFELT}",
+            f"square = {v} * 0.999 + felt * felt * 0.001",
+            f"{p} = {p} - rate * mean / (sqrt(square) * scale + 1e-08)",
+            f"{m} = where(abs(mean) < {LEAST}, 0.0, mean)",
+            f"{v} = square",
+            *([f"{g} = 0.0"] if clear else []),
+        ):
+            body.line(line)
+
+    axes = [Axis("row", rows), Axis("k", columns)]
+    body.over([axis for axis in axes if axis.count > 1] or axes[1:], "k", {}, statement)
+
+
+def evaluation_program(definition: Definition, nodes: Mapping[str, Node]) -> Program:
+    """Return the program that computes the outputs of each example.
+
+    Arguments: parameters; the fields of the examples; their number; an array for each output.
+    """
+    body = Body(_places(definition), 2)
+    body.compute([*nodes.values()])
+    for name, node in nodes.items():
+        place = Place(
+            f"out_{_identifier(name)}", strides_of(node.shape, range(len(node.shape))), Terms({"e": max(1, node.size)})
+        )
+        if body.scattered(node):
+            body.clear(place, node.size, node.kind)
+        body.write(node, place)
+    arguments = {
+        "p": f"{definition.kind}[:]",
+        **{_identifier(name): f"{_held(kind)}[:]" for name, (_, kind) in definition.example.items()},
+        "n": "int64",
+        **{f"out_{_identifier(name)}": f"{node.kind}[:]" for name, node in nodes.items()},
+    }
+    lines = [*(f"    {line}" for line in body.arrays), "    for e in range(n):", *body.lines]
+    outputs = {name: (node.shape, node.kind) for name, node in nodes.items()}
+    return Program(_whole(body, arguments, lines), [*arguments.values()], outputs)
+
+
+def _whole(body: Body, arguments: Mapping[str, str], lines: list[str]) -> str:
+    constants = [f"{name} = {text}" for text, name in body.constants.items()]
+    head = f"def program({', '.join(f'{name}: {kind!r}' for name, kind in arguments.items())}):"
+    return "\n".join([*constants, head, *lines, ""])
+
+
+def _gradients(definition: Definition, nodes: Mapping[str, Node]) -> dict[str, Node]:
+    return {name: nodes[f"gradient {name}"] for name in definition.parameters}
+
+
+def _places(definition: Definition) -> dict[tuple[str, str], Place]:
+    """Return where the inputs lie: parameters one after the other, fields by example."""
+    places = {("parameter", name): _learned(definition, name, "p") for name in definition.parameters}
+    for name, (shape, _) in definition.example.items():
+        strides = strides_of(shape, range(len(shape)))
+        places["example", name] = Place(_identifier(name), strides, Terms({"e": math.prod(shape)}))
+    return places
+
+
+def _learned(definition: Definition, name: str, array: str) -> Place:
+    first = 0
+    for other, shape in definition.parameters.items():
+        if other == name:
+            return Place(array, strides_of(shape, range(len(shape))), number(first))
+        first += math.prod(shape)
+    raise KeyError(name)
+
+
+def _identifier(name: str) -> str:
+    return "of_" + "".join(letter if letter.isalnum() else "_" for letter in name)
+
+
+def _held(kind: str) -> str:
+    return "bool8" if kind == "bool" else kind
