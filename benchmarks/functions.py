@@ -115,7 +115,7 @@ def follow(
     trains = [next(draw_examples(*pair, "train", data.n_train, data.n_train)) for pair in pairs]
     tests = [next(draw_examples(*pair, "test", data.n_test, data.n_test)) for pair in pairs]
     truths = [np.array(problem.sizes["true_attention"]) for problem in problems]
-    before = [change(draw_weights(function, data.n_contexts, data.seq_len, seed)) for seed in seeds]
+    before = [change(draw_weights(function, problem.n_queries, problem.seq_len, seed)) for problem, seed in pairs]
     members = OneByOne(before, params.train, seeds)
     looks = []
     for _ in range(times * params.train.epochs):

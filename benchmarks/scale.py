@@ -77,7 +77,7 @@ def time_an_example(folder: Path, n: int) -> dict[str, float]:
         write_examples(path, draw_columns(problem, 0, "train", n), problem)
 
     def learn() -> None:
-        weights = draw_weights("embedding", params.data.n_contexts, params.data.seq_len, 0)
+        weights = draw_weights("embedding", problem.n_queries, problem.seq_len, 0)
         for _ in train(weights, ExampleTable(path, problem), params.train, 0):
             pass
 
@@ -93,7 +93,7 @@ def compare_with_memory(folder: Path, n: int) -> list[dict[str, str]]:
     params = load_params(ROOT / "params.yaml")
     problem, path = params.data.problem(0), folder / "timed.parquet"
     write_examples(path, draw_columns(problem, 0, "train", n), problem)
-    weights = draw_weights("embedding", params.data.n_contexts, params.data.seq_len, 0)
+    weights = draw_weights("embedding", problem.n_queries, problem.seq_len, 0)
     several = params.train.model_copy(update={"epochs": EPOCHS})
     held = Held(path, problem)
     for _ in held.blocks():

@@ -3,7 +3,8 @@
 The parts: cpu, aarch64, zlib, torch, tracker, kills, input, hostile, disk, race, restore.
 
 Everything that tests/ tries in short, at full size: other processors, trackers that fail, kills, wrong input, full
-disks, many processes at once. Parts that are not named keep their rows. All of it takes about an hour on two cores.
+disks, many processes at once. Parts that are not named keep their rows; each row has the commit that it was tried at.
+All of it takes about an hour on two cores.
 """
 
 import csv
@@ -97,6 +98,8 @@ def main() -> None:
         "restore": restore,
     }
     chosen = sys.argv[1:] or list(parts)
+    command = ["git", "describe", "--always", "--dirty"]
+    here = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     with tempfile.TemporaryDirectory() as folder:
         finished = small_project(Path(folder) / "finished")
         finished.run("dvc", "repro", "--quiet")
@@ -107,7 +110,7 @@ def main() -> None:
             new = []
             for tried, often, result in parts[part](finished, place):
                 print(f"{part}: {tried} | {often} | {result}", flush=True)
-                new.append({"part": part, "what was tried": tried, "how often": often, "result": result})
+                new.append({"part": part, "what was tried": tried, "how often": often, "result": result, "at": here})
             rows = earlier_rows() | {part: new}  # read again: another process may have finished other parts
             ordered = [row for name in parts for row in rows.get(name, [])]
             write_report("trust", ordered, "What was tried against the results, and how often they gave way")
@@ -116,11 +119,11 @@ def main() -> None:
 
 def summary(rows: list[Row]) -> Iterator[Row]:
     """Put rows of a part that ended in the same way together, a line each, with what is its own: number and delay."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         ended = re.sub(r"; [+-]?[\d.]+ s$| \(as it is here.*|: MSE by.*", "", row["result"])
-        groups.setdefault((row["part"], ended), []).append(row)
-    for (part, ended), group in groups.items():
+        groups.setdefault((row["part"], ended, row["at"]), []).append(row)
+    for (part, ended, at), group in groups.items():
         numbers = {row["how often"] for row in group}
         lines = []
         for row in group:
@@ -128,7 +131,7 @@ def summary(rows: list[Row]) -> Iterator[Row]:
             own = [row["how often"]] * (len(numbers) > 1) + delay
             lines.append(f"{row['what was tried']}{': ' * bool(own)}{', '.join(own)}")
         often = f"{numbers.pop()}{' each' * (len(group) > 1)}" if len(numbers) == 1 else ""
-        yield {"what": WHAT[part], "tried": "<br>".join(lines), "how often": often, "result": ended}
+        yield {"what": WHAT[part], "tried": "<br>".join(lines), "how often": often, "result": ended, "at": at}
 
 
 def earlier_rows() -> dict[str, list[Row]]:

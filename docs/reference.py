@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.functions.entry import AttentionFunction, with_defaults
+from attention.functions.normalizers import NORMALIZERS
 from attention.measures.columns import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS
 from attention.params.schema import Params
 from attention.tasks import TASKS
@@ -101,6 +103,22 @@ def options() -> str:
     return _table(rows)
 
 
+def functions() -> str:
+    """Return a table of every attention function: what it computes, what it learns of queries and keys, its source."""
+    rows = [("function", "attention to position j", "learned", "order counts", "values", "source")]
+    for name, entry in ATTENTION_FUNCTIONS.items():
+        order = "yes" if entry.ordered else "no"
+        rows.append((f"`{name}`", entry.equation, _learned(entry), order, entry.values, entry.source))
+    return _table(rows)
+
+
+def normalizers() -> str:
+    """Return a table of what makes attention of scores s."""
+    rows = [("normalizer", "attention to position j", "values", "source")]
+    rows += [(f"`{name}`", one.equation, one.values, one.source) for name, one in NORMALIZERS.items()]
+    return _table(rows)
+
+
 def files() -> str:
     """Return for each stage what it does and a table of what it writes."""
     parts = []
@@ -158,6 +176,14 @@ def _allowed(key: str) -> str:
     return (model.model_fields[name].description or "").replace("|", r"\|")
 
 
+def _learned(entry: AttentionFunction) -> str:
+    """Return each parameter with its sizes: Q features of queries, K of keys, d the width."""
+    options = with_defaults(entry, {})
+    letters = {101: "Q", 103: "K", options.get("width"): "d"}
+    shapes = entry.shapes(101, 103, **options).items()
+    return ", ".join(f"{name} {'×'.join(letters.get(size, str(size)) for size in shape)}" for name, shape in shapes)
+
+
 def _options(entry: Any) -> dict[str, Any]:
     return {name: getattr(option, "default", option) for name, option in entry.options.items()}
 
@@ -170,6 +196,8 @@ def _table(rows: Sequence[tuple[str, ...]]) -> str:
 REFERENCE: Mapping[str, Callable[[], str]] = {
     "parameters": parameters,
     "options": options,
+    "functions": functions,
+    "normalizers": normalizers,
     "files": files,
     "graph": graph,
 }

@@ -1,10 +1,10 @@
-"""Generate the toy data set: a context decides which number of a sequence is the answer."""
+"""Generate the data of a task: what tells where to look, what stands there, and the true position of each case."""
 
 from workbench.stage.run import run_stage
 
 from attention.params import load_params
 from attention.tasks.examples import write_examples, write_truth
-from attention.tasks.problem import draw_columns
+from attention.tasks.problem import draw_columns, number_of_cases
 
 
 def main() -> str:
@@ -15,9 +15,10 @@ def main() -> str:
     write_truth("data/generate/truth.csv", problem, seed)
     for split, n in (("train", data.n_train), ("test", data.n_test)):
         write_examples(f"data/generate/{split}.parquet", draw_columns(problem, seed, split, n), problem)
+    cases = f"{number_of_cases(problem)} {'contexts' if problem.task == 'lookup' else 'cases'}"
     return (
-        f"generate: seed {seed} -> {data.n_train:,} training and {data.n_test:,} test sequences of {problem.seq_len}, "
-        f"{data.n_contexts} contexts -> data/generate/"
+        f"generate: {problem.task}, seed {seed} -> {data.n_train:,} training and {data.n_test:,} test sequences of "
+        f"{problem.seq_len}, {cases} -> data/generate/"
     )
 
 

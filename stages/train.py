@@ -4,13 +4,13 @@ from workbench.stage.run import run_stage
 
 from pathlib import Path
 
-from attention.measures import ATTENTION_COLUMNS, HISTORY_COLUMNS, recovery
+from attention.measures import ATTENTION_COLUMNS, effect, history_columns, of_cases, recovery
 from attention.params import load_params
-from attention.tasks.examples import open_examples, read_truth
+from attention.tasks.examples import open_examples, read_cases
 from attention.training import determining, train
 from attention.views.stages import show_training
 from attention.views.tracked import TRACKED, experiment
-from attention.weights import draw_weights, save_weights
+from attention.weights import initial_weights, save_weights
 from workbench.progress import live_signal, progress
 from workbench.stage.outputs import md5
 from workbench.tables import write_grid, write_table
@@ -22,15 +22,16 @@ DATA, OUT = Path("data/generate"), Path("data/train")
 def main() -> str:
     """Write data/train/ from data/generate/, seed, model.* and train.*."""
     params = load_params()
-    truth = read_truth(DATA / "truth.csv")
     table = open_examples(DATA, "train")
+    problem = table.problem
+    cases = read_cases(DATA / "truth.csv", problem)
     origin = {
-        "parameters": determining(params, params.seed, table.problem.seq_len),
+        "parameters": determining(params, params.seed, problem),
         "data": {name: md5(DATA / name) for name in ("train.parquet", "truth.csv")},
     }
-    function, options = params.model.attention, params.model.options
-    initial = draw_weights(function, len(truth), table.problem.seq_len, params.seed, origin, options)
+    initial = initial_weights(params.model.attention, problem, params.seed, origin, params.model.options)
 
+    columns = history_columns(problem.classes)
     steps_per_epoch = -(-len(table) // params.train.batch_size)
     rows, attention = [], []
     epochs = params.train.epochs
@@ -39,20 +40,21 @@ def main() -> str:
         progress(epochs, steps_per_epoch) as bar,
         live_signal() as signal,
     ):
-        for epoch in train(initial, table, params.train, params.seed, bar.steps):
-            measures = recovery(epoch.attention, epoch.weights.output, truth).means()
-            rows.append((epoch.epoch, epoch.mse, *measures.values()))
+        for epoch in train(initial, table, params.train, params.seed, bar.steps, cases):
+            measures = recovery(epoch.attention, epoch.weights.output, cases.truth, effect(cases)).means()
+            rows.append((epoch.epoch, epoch.loss, *measures.values()))
             attention.append(epoch.attention)
-            bar.epoch(epoch.epoch, epoch.mse)
+            bar.epoch(epoch.epoch, epoch.loss)
             signal(epoch.epoch)
-            run.log_metrics({"mse": epoch.mse, **measures}, "train", epoch.epoch)
+            run.log_metrics(dict(zip(columns[1:], rows[-1][1:], strict=True)), "train", epoch.epoch)
 
         save_weights(OUT / "model.safetensors", epoch.weights)
-        write_table(OUT / "history.csv", dict(zip(HISTORY_COLUMNS, zip(*rows, strict=True), strict=True)))
-        write_grid(OUT / "attention.csv", ATTENTION_COLUMNS, attention)
+        write_table(OUT / "history.csv", dict(zip(columns, zip(*rows, strict=True), strict=True)))
+        write_grid(OUT / "attention.csv", of_cases(ATTENTION_COLUMNS, problem.task == "lookup"), attention)
         show_training(run)
     return (
-        f"train: {len(table):,} sequences -> {function}, {epochs} epochs, MSE {epoch.mse:.3g} -> data/train/{run.where}"
+        f"train: {len(table):,} sequences of {problem.task} -> {params.model.attention}, {epochs} epochs, "
+        f"{columns[1].replace('mse', 'MSE')} {epoch.loss:.3g} -> data/train/{run.where}"
     )
 
 

@@ -43,11 +43,11 @@ def make_experiment(
         outputs = jax.vmap(predictor(function, options), (None, Data(0, 0, None, 0)))(after, tested)
         return jnp.square(outputs - tested.targets).mean()
 
-    @jax.jit
     def experiments(seeds: Array) -> Array:
-        return jax.lax.map(jax.vmap(experiment), seeds.reshape(-1, CHUNK)).ravel()
+        return jnp.ravel(jax.lax.map(jax.vmap(experiment), seeds.reshape(-1, CHUNK)))
 
-    return experiments
+    compiled: Callable[[Array], Array] = jax.jit(experiments)
+    return compiled
 
 
 def on_all_cores(experiment: Callable[[Array], Array]) -> Callable[[Array], Array]:

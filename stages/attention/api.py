@@ -8,14 +8,14 @@ not given is the article's: 10,000 examples of `lookup`, the function `embedding
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.measures import baseline_mses, network_mse, recovery
-from attention.measures.columns import HISTORY_COLUMNS
+from attention.measures import columns, effect, evaluation, recovery
 from attention.params import check_params
 from attention.params.grid import all_configurations
 from attention.params.schema import Params
@@ -23,7 +23,7 @@ from attention.studies.best import compare as compare_groups
 from attention.studies.groups import group
 from attention.studies.tables import best_columns, comparison_columns, history_columns, result_columns, summary_columns
 from attention.studies.trainings import Training, draw, run_training, trainings_of
-from attention.training.loop import train
+from attention.training import attention_of, train
 from attention.views.naming import DEFAULTS
 from attention.weights import Weights
 from workbench.stage.errors import ParamsError, show_value
@@ -44,10 +44,10 @@ class Run:
 
     Attributes:
         params: all parameters by dotted key, as in params.yaml.
-        history: mse, normalized, effective and accuracy after each epoch, (epochs,) float64 each.
-        attention: the attention that each context pays to the positions after each epoch, (epochs, contexts,
-            positions) float32.
-        truth: the position that each context reads, (contexts,) int64.
+        history: mse (of classes loss), normalized, effective and accuracy after each epoch, (epochs,) float64 each.
+        attention: the attention that is paid to the positions in each context, or case of another task, after each
+            epoch, (epochs, cases, positions) float32.
+        truth: the true position of each, (cases,) int64.
         measures: what metrics.json holds, by dotted names: `mse` on new data, `recovery.…` of the trained network, and
             `baseline.…`, the errors of what has no attention.
         weights: the learned numbers, by name in `weights.arrays`.
@@ -88,22 +88,20 @@ def run(*, seed: int = 0, **parameters: Any) -> Run:
     """
     params = _params("run", seed, parameters)
     member = draw(Training(params, seed))
-    epochs = list(train(member.initial, member.train, params.train, seed))
+    cases = member.cases
+    epochs = list(train(member.initial, member.train, params.train, seed, cases=cases))
     attention, last = np.stack([one.attention for one in epochs]), epochs[-1]
     output = np.stack([one.weights.output for one in epochs])
-    measures = recovery(attention, output, member.truth)
+    measures = recovery(attention, output, cases.truth, effect(cases))
     means = {name: values.mean(axis=-1) for name, values in measures._asdict().items()}
-    errors = np.array([one.mse for one in epochs])
+    errors = np.array([one.loss for one in epochs])
+    measured = evaluation(partial(attention_of, last.weights), last.weights, member.train, member.test, cases)
     return Run(
         params={key: _value(params, key) for key in ("seed", "model.attention", *DEFAULTS)},
-        history=dict(zip(HISTORY_COLUMNS[1:], (errors, *means.values()), strict=True)),
+        history=dict(zip(columns.history_columns(last.weights.classes)[1:], (errors, *means.values()), strict=True)),
         attention=attention,
-        truth=member.truth,
-        measures={
-            "mse": network_mse(last.attention, last.weights, member.test),
-            **{f"recovery.{name}": float(values[-1]) for name, values in means.items()},
-            **{f"baseline.{name}": error for name, error in baseline_mses(member.train, member.test).items()},
-        },
+        truth=cases.truth,
+        measures=measured.flat,
         weights=last.weights,
     )
 

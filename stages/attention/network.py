@@ -13,7 +13,7 @@ from workbench.stage.streams import stream
 
 
 class AttentionNetwork(nn.Module):
-    """output = Σ_j values_j · attention(query, keys)_j · w_j + b.
+    """output = Σ_j values_j · attention(query, keys)_j · w_j + b; of classes one such output for each, with its own b.
 
     Query and keys alone decide the attention; the glimpse values ⊙ attention goes through one linear output. In the
     article's problem the query is the context, the values are the inputs, and the key of a position is its number.
@@ -23,6 +23,7 @@ class AttentionNetwork(nn.Module):
         n_contexts: how many features queries have.
         seq_len: how many positions there are.
         n_keys: how many features keys have; None: one a position, which its number names.
+        classes: how many classes the values are of, each a one-hot vector; None: they are numbers.
         seed: what the initial weights and the noise of training are drawn from (see `draw_weights`); the global
             generators are not touched.
         options: of the attention function; left out or None, they have the function's own defaults.
@@ -39,11 +40,12 @@ class AttentionNetwork(nn.Module):
         seq_len: int,
         *,
         n_keys: int | None = None,
+        classes: int | None = None,
         seed: int = 0,
         **options: float | str | None,
     ) -> None:
         super().__init__()
-        weights = draw_weights(attention, n_contexts, seq_len, seed, options=options, n_keys=n_keys)
+        weights = draw_weights(attention, n_contexts, seq_len, seed, options=options, n_keys=n_keys, classes=classes)
         self.function = ATTENTION_FUNCTIONS[attention].attend
         self.options = weights.options
         self._noise = stream(seed, "gumbel noise") if ATTENTION_FUNCTIONS[attention].takes_noise(self.options) else None
@@ -53,13 +55,21 @@ class AttentionNetwork(nn.Module):
         for name, array in weights.arrays.items():
             if name.startswith("attention."):
                 self.attention[name.removeprefix("attention.")] = nn.Parameter(torch.empty(array.shape))
+        self.classes = classes
         self.linear = nn.Linear(seq_len, 1, device="meta").to_empty(device="cpu")  # draws nothing from torch
+        if classes:
+            self.linear.bias = nn.Parameter(torch.empty(classes))
         self._take(weights.arrays)
 
     @classmethod
     def from_weights(cls, weights: Weights, *, seed: int = 0) -> "AttentionNetwork":
         """Build the network that has these numbers, in evaluation mode; the seed is that of the noise of training."""
-        options: dict[str, Any] = {"n_keys": weights.n_keys, "seed": seed, **weights.options}
+        options: dict[str, Any] = {
+            "n_keys": weights.n_keys,
+            "classes": weights.classes,
+            "seed": seed,
+            **weights.options,
+        }
         network = cls(weights.function, weights.n_contexts, weights.seq_len, **options)
         network._take(weights.arrays)
         network.eval()
@@ -68,8 +78,15 @@ class AttentionNetwork(nn.Module):
     def forward(
         self, values: Tensor, queries: Tensor, keys: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
-        """Return the predictions (n,) for values (n, seq_len) float32, and queries and keys as features.py says."""
-        glimpse = values * self.get_attention(queries, keys, noise)  # (n, seq_len)
+        """Return the predictions (n,) for values (n, seq_len) float32, and queries and keys as features.py says.
+
+        Of classes it returns their logits (n, classes) for values (n, seq_len, classes).
+        """
+        attention = self.get_attention(queries, keys, noise)  # (n, seq_len)
+        if self.classes:
+            glimpses = values * attention.unsqueeze(-1)  # (n, seq_len, classes)
+            return (self.linear.weight @ glimpses).squeeze(-2) + self.linear.bias
+        glimpse = values * attention
         return self.linear(glimpse).squeeze(-1)  # type: ignore[no-any-return]  # (n, 1) -> (n,)
 
     def get_attention(self, queries: Tensor, keys: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
@@ -90,6 +107,13 @@ class AttentionNetwork(nn.Module):
 
     def _take(self, arrays: Arrays) -> None:
         self.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
+
+
+def losses(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the loss (n,) of each example: the squared error, of classes the cross-entropy."""
+    if outputs.dim() == 1:
+        return (outputs - targets).square()
+    return -outputs.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
 
 
 def load_model(path: str | Path) -> AttentionNetwork:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from safetensors.numpy import save
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.check import draw_parameters, parameter_shapes
 from attention.functions.entry import OptionError, Options, resolve_options
+from attention.tasks.entry import TaskError
+from attention.tasks.problem import Problem, make_problem
 from workbench.stage.errors import UserError, show_name
 from workbench.stage.inputs import from_json, regular
 from workbench.stage.outputs import writing
@@ -37,10 +39,13 @@ class Weights:
     Attributes:
         function: the name of its attention function.
         n_contexts, seq_len: how many features its queries have, and how many positions there are.
-        arrays: `attention.…` as the function's shapes say, `linear.weight` (1, seq_len), `linear.bias` (1,).
+        arrays: `attention.…` as the function's shapes say, `linear.weight` (1, seq_len), `linear.bias` (1,),
+            of classes (classes,).
         origin: all that determines the numbers: parameters by dotted key, and data digests by file name.
         options: every option of its function.
         n_keys: how many features its keys have; None: one a position.
+        classes: how many classes the values are of; None: they are numbers.
+        problem: the task that it is for; None: lookup, of which it knows no more than its sizes.
 
     """
 
@@ -51,6 +56,8 @@ class Weights:
     origin: Mapping[str, Any]
     options: Options = field(default_factory=dict)
     n_keys: int | None = None
+    classes: int | None = None
+    problem: Problem | None = None
 
     @property
     def key(self) -> str:
@@ -76,6 +83,7 @@ def draw_weights(
     origin: Mapping[str, Any] | None = None,
     options: Mapping[str, float | str | None] | None = None,
     n_keys: int | None = None,
+    classes: int | None = None,
 ) -> Weights:
     """Draw initial weights with torch's distributions, from NumPy streams so that the bytes do not depend on the CPU.
 
@@ -94,9 +102,38 @@ def draw_weights(
     shapes = parameter_shapes(function, n_contexts, n_keys or seq_len, resolved, entry)
     drawn = draw_parameters(function, shapes, attention, seq_len, resolved, entry)
     arrays = {f"attention.{name}": numbers for name, numbers in drawn.items()}
-    for name, shape in _linear_shapes(seq_len).items():
+    for name, shape in _linear_shapes(seq_len, classes).items():
         arrays[name] = (2 * linear.random(shape, dtype=np.float32) - 1) * bound
-    return Weights(function, n_contexts, seq_len, arrays, origin or {}, resolved, n_keys)
+    return Weights(function, n_contexts, seq_len, arrays, origin or {}, resolved, n_keys, classes)
+
+
+def initial_weights(
+    function: str,
+    problem: Problem,
+    seed: int,
+    origin: Mapping[str, Any] | None = None,
+    options: Mapping[str, float | None] | None = None,
+) -> Weights:
+    """Draw as `draw_weights` does, for the sizes of a task."""
+    sized = sized_weights(function, problem, {})
+    sizes = sized.n_contexts, sized.seq_len, seed, origin, options, sized.n_keys, sized.classes
+    return replace(draw_weights(function, *sizes), problem=sized.problem)
+
+
+def sized_weights(function: str, problem: Problem, options: Options) -> Weights:
+    """Return a network for a task that has no numbers yet."""
+    lookup = problem.task == "lookup"
+    return Weights(
+        function,
+        problem.n_queries,
+        problem.seq_len,
+        {},
+        {},
+        options,
+        None if lookup else problem.n_keys,
+        problem.classes,
+        None if lookup else problem,
+    )
 
 
 def save_weights(path: str | Path, weights: Weights) -> None:
@@ -112,16 +149,20 @@ def save_weights(path: str | Path, weights: Weights) -> None:
         about["options"] = weights.options
     if weights.n_keys is not None:
         about["n_keys"] = weights.n_keys
+    if weights.classes is not None:
+        about["classes"] = weights.classes
+    if weights.problem is not None:
+        about["problem"] = asdict(weights.problem)
     with writing(path) as beside:
         beside.write_bytes(save(weights.arrays, metadata={METADATA: _canonical(about)}))
 
 
-def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int | None = None) -> Weights:
+def load_weights(path: str | Path, problem: Problem | None = None) -> Weights:
     """Read what `save_weights` wrote. Nothing in the file is ever executed.
 
     Raises:
         ModelError: the file is missing, no safetensors file, not one of ours, does not hold what its metadata says, or
-            is not of the sizes asked for.
+            is not for that problem.
 
     """
     try:
@@ -140,15 +181,28 @@ def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int |
     try:
         about = from_json(metadata)
         n, s, options, n_keys = about["n_contexts"], about["seq_len"], about.get("options", {}), about.get("n_keys")
-        weights = Weights(about["function"], n, s, arrays, about["origin"], options, n_keys)
-        if not {type(n), type(s), type(s if n_keys is None else n_keys)} == {int}:  # 7.0 and true would pass for 7, 1
+        classes, own = about.get("classes"), _problem_of(about)
+        weights = Weights(about["function"], n, s, arrays, about["origin"], options, n_keys, classes, own)
+        numbers = [n, s, *(one for one in (n_keys, classes) if one is not None)]
+        if {type(one) for one in numbers} != {int}:  # 7.0 and true would pass for 7 and 1
             raise TypeError
+        if own and (n, s, n_keys, classes) != _sizes_of(own):
+            raise ValueError
         function = ATTENTION_FUNCTIONS[weights.function]
         if resolve_options(function, options, s) != options:
             raise ValueError
         key_holds = about["key"] == weights.key
         shapes = array_shapes(weights)
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, OptionError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        OptionError,
+        TaskError,
+    ) as error:
         raise ModelError(f"{path}: its metadata does not describe a network; {_AGAIN}") from error
     if not key_holds:
         raise ModelError(f"{path}: its experiment key does not belong to its parameters; {_AGAIN}")
@@ -158,13 +212,21 @@ def load_weights(path: str | Path, n_contexts: int | None = None, seq_len: int |
     for name, array in arrays.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise ModelError(f"{path}: {name} must hold finite float32 numbers; {_AGAIN}")
-    wanted = (n_contexts or weights.n_contexts, seq_len or weights.seq_len)
-    if wanted != (weights.n_contexts, weights.seq_len):
-        raise ModelError(
-            f"{path}: got a network of {weights.n_contexts} contexts and {weights.seq_len} positions; "
-            f"allowed: {wanted[0]} and {wanted[1]}, as the data have; {_AGAIN}"
-        )
+    if problem and (got := _about_problem(weights)) != (wanted := _about_problem(problem)):
+        raise ModelError(f"{path}: got a network of {got}; allowed: {wanted}, as the data have; {_AGAIN}")
     return weights
+
+
+def _about_problem(of: Weights | Problem) -> str:
+    """Say what a network is for, or a problem asks of one."""
+    if isinstance(of, Weights):
+        if of.problem:
+            return _about_problem(of.problem)
+        return f"{of.n_contexts} contexts and {of.seq_len} positions"
+    if of.task == "lookup":
+        return f"{of.n_queries} contexts and {of.seq_len} positions"
+    sizes = "".join(f", {name} {size}" for name, size in of.sizes.items())
+    return f"{of.task}{sizes}, keys {of.keys}"
 
 
 _AGAIN = "`dvc repro -f train` writes it again"
@@ -175,11 +237,26 @@ def array_shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
     function = ATTENTION_FUNCTIONS[weights.function]
     n_keys = weights.n_keys or weights.seq_len
     attention = parameter_shapes(weights.function, weights.n_contexts, n_keys, weights.options, function)
-    return {f"attention.{name}": shape for name, shape in attention.items()} | _linear_shapes(weights.seq_len)
+    linear = _linear_shapes(weights.seq_len, weights.classes)
+    return {f"attention.{name}": shape for name, shape in attention.items()} | linear
 
 
-def _linear_shapes(seq_len: int) -> dict[str, tuple[int, ...]]:
-    return {"linear.weight": (1, seq_len), "linear.bias": (1,)}
+def _linear_shapes(seq_len: int, classes: int | None) -> dict[str, tuple[int, ...]]:
+    return {"linear.weight": (1, seq_len), "linear.bias": (classes or 1,)}
+
+
+def _problem_of(about: Mapping[str, Any]) -> Problem | None:
+    """Return the task that metadata describe."""
+    if "problem" not in about:
+        return None
+    problem = make_problem(**about["problem"])
+    if asdict(problem) != about["problem"] or problem.task == "lookup":
+        raise ValueError("sizes left out")
+    return problem
+
+
+def _sizes_of(problem: Problem) -> tuple[int, int, int, int | None]:
+    return problem.n_queries, problem.seq_len, problem.n_keys, problem.classes
 
 
 def _canonical(value: Any) -> str:

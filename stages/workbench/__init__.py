@@ -1,1 +1,1 @@
-"""What any project of DVC and MLflow needs: stages that end well, whole files, tracking, proofs."""
+"""What any project of DVC and MLflow needs: stages, whole output files, tracking, and commands that verify results."""

@@ -69,7 +69,7 @@ class TestRun:
             lambda: run(attention="dott"): "run: model.attention: got 'dott'; allowed: one of: embedding",
             lambda: run(width=4): "run: model.width: got 4; allowed with embedding: null, as the function",
             lambda: study(seeds=0): "study: study.seeds: got 0; allowed: a whole number from 1 to 100000",
-            lambda: study(grid={"rate": [1]}): "study: study.grid: got the key rate; allowed: data.n_train",
+            lambda: study(grid={"rate": [1]}): "study: study.grid: got the key rate; allowed: data.task",
             lambda: study(grid={"engine": ["auto", "compiled"]}): "study: study.grid: train.engine: got ['auto', 'c",
             lambda: study(best={"by": "mse"}): "study: study.best: got {'by': 'mse', 'over': []}; allowed: n",
         }

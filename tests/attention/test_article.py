@@ -33,7 +33,7 @@ def test_ten_seeds_lie_in_the_bands_of_the_articles_loop_and_find_every_context(
         (seed, epoch.epoch)
         for seed, (epochs, _) in enumerate(runs)
         for epoch, (low, high) in zip(epochs, BANDS, strict=True)
-        if not low <= epoch.mse <= high
+        if not low <= epoch.loss <= high
     ]
     assert len(outside) <= 4, outside  # a tenth of 40, as it should be for such bands
     assert [accuracy for _, accuracy in runs] == [1.0] * 10

@@ -86,7 +86,7 @@ def test_both_engines_train_alike(table: ExampleTable, name: str, batch_size: in
     compiled = history(table, name, settings(**common, engine="compiled"))
     torch_ = history(table, name, settings(**common, engine="torch"))
     for ours, meant in zip(compiled, torch_, strict=True):
-        assert ours.mse == pytest.approx(meant.mse, rel=1e-4)
+        assert ours.loss == pytest.approx(meant.loss, rel=1e-4)
         np.testing.assert_allclose(ours.attention, meant.attention, atol=2e-4)
         for array, other in zip(ours.weights.arrays.values(), meant.weights.arrays.values(), strict=True):
             np.testing.assert_allclose(array, other, atol=2e-4)
@@ -104,7 +104,7 @@ def test_results_do_not_depend_on_row_groups(table: ExampleTable, tmp_path: Path
     write_examples(tmp_path / "t.parquet", draw_columns(PROBLEM, 1, "train", 211, rows), PROBLEM)
     other = history(ExampleTable(tmp_path / "t.parquet", PROBLEM), "softmax", settings(batch_size=7, shuffle=True))
     same = history(table, "softmax", settings(batch_size=7, shuffle=True))
-    assert other[0].mse == same[0].mse
+    assert other[0].loss == same[0].loss
     assert (other[0].attention == same[0].attention).all()
 
 

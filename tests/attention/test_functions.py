@@ -146,6 +146,38 @@ def of_torch_s_attention(p: Parameters, scale: float | None) -> Tensor:
     return F.scaled_dot_product_attention(p["query"][None], p["key"][None], values, scale=scale)[0]
 
 
+def by_positive_features(p: Parameters) -> Tensor:
+    sizes = (F.elu(p["query"]) + 1) @ (F.elu(p["key"]) + 1).T
+    return F.normalize(sizes, p=1, dim=-1)
+
+
+def by_outer_products(p: Parameters) -> Tensor:
+    """Write the series as the product of features that its source has: 1, x and x xᵀ / √2."""
+
+    def mapped(vectors: Tensor) -> Tensor:
+        x = vectors / vectors.shape[-1] ** 0.25
+        ones, outer = torch.ones(len(x), 1), torch.einsum("ni,nj->nij", x, x).flatten(1)
+        return torch.cat([ones, x, outer / math.sqrt(2)], dim=1)
+
+    return F.normalize(mapped(p["query"]) @ mapped(p["key"]).T, p=1, dim=-1)
+
+
+def by_a_moving_head(p: Parameters) -> Tensor:
+    """Write equations 5, 8 and 9 of the source out, number by number."""
+    rows = []
+    for c, q in enumerate(p["query"]):
+        cosines = [float(F.cosine_similarity(q, k, dim=0)) for k in p["key"]]
+        (found,) = exponential_shares([[math.exp(float(p["log_beta"][c])) * each for each in cosines]]).tolist()
+        (s,) = exponential_shares([(p["shift"][c] + p["every_shift"]).tolist()]).tolist()
+        moved = [
+            sum(found[j] * s[1 + d] for j in range(POSITIONS) for d in (-1, 0, 1) if (j + d - i) % POSITIONS == 0)
+            for i in range(POSITIONS)
+        ]
+        powers = [each ** (1 + math.exp(float(p["log_gamma"][c]))) for each in moved]
+        rows.append([power / sum(powers) for power in powers])
+    return torch.tensor(rows, dtype=torch.float64)
+
+
 ORACLES: dict[str, Callable[[Parameters], Tensor]] = {
     "embedding": lambda p: F.embedding(torch.arange(CONTEXTS), p["scores"]),
     "sigmoid": lambda p: (1 + (p["scores"] / 2).tanh()) / 2,
@@ -166,6 +198,9 @@ ORACLES: dict[str, Callable[[Parameters], Tensor]] = {
         p["log_beta"].exp()[:, None] * F.cosine_similarity(p["query"][:, None], p["key"][None], dim=-1)
     ).softmax(-1),
     "local": windowed,
+    "linear": by_positive_features,
+    "taylor": by_outer_products,
+    "ntm": by_a_moving_head,
     "multihead": of_torch_s_heads,
 }
 

@@ -12,7 +12,9 @@ from attention.network import AttentionNetwork, load_model
 from attention.weights import ModelError, Weights, draw_weights, save_weights
 
 CONTEXTS, POSITIONS = 5, 7
-CONSTANT = ("attention.sharpness", "attention.log_beta")  # start alike whatever the seed
+CONSTANT = {
+    f"attention.{name}" for name in ("sharpness", "log_beta", "log_gamma", "shift", "every_shift")
+}  # start alike whatever the seed
 every_function = pytest.mark.parametrize("name", ATTENTION_FUNCTIONS)
 
 

@@ -35,7 +35,7 @@ EPOCHS = "a whole number from 1 to 10000"
 POSITIONS = (
     "the word random, or a list of 5 positions (one for each of data.n_contexts), each from 0 to 7 (data.seq_len - 1)"
 )
-POSITION_LIST = "the word random, or a list with a position (from 0 to data.seq_len - 1) for each context"
+POSITION_LIST = "null, or the word random, or a list with a position (from 0 to data.seq_len - 1) for each context"
 NAMES = ", ".join(ATTENTION_FUNCTIONS)
 MODEL = [f"{leaf}:" for leaf in TREE["model"]]
 KNOWN = "known keys: " + ", ".join(known_keys(Params))
@@ -87,11 +87,16 @@ def test_the_file_of_the_repository_holds_the_article_s_values(load: Load) -> No
     params = load(DEFAULT)
     assert params.seed == 0
     assert params.data.model_dump() == {
+        "task": "lookup",
         "n_train": 10000,
         "n_test": 2000,
         "seq_len": 8,
         "n_contexts": 5,
         "true_attention": [2, 7, 3, 5, 1],
+        "n_tokens": None,
+        "side": None,
+        "n_colours": None,
+        "keys": None,
     }
     assert params.model.attention == "embedding"
     assert params.train.model_dump() == {
@@ -165,14 +170,22 @@ def test_a_learning_rate_may_be_spelled_in_any_way_of_yaml_1_2(load: Load, value
         ("n_train", "1000000001", "data.n_train: got 1000000001; allowed: a whole number from 1 to 1000000000"),
         ("n_test", "0", "data.n_test: got 0; allowed: a whole number from 1 to 1000000000"),
         ("n_test", "1000000001", "data.n_test: got 1000000001; allowed: a whole number from 1 to 1000000000"),
-        ("seq_len", "0", "data.seq_len: got 0; allowed: a whole number from 1 to 1024"),
-        ("seq_len", "1025", "data.seq_len: got 1025; allowed: a whole number from 1 to 1024"),
-        ("n_contexts", "0", "data.n_contexts: got 0; allowed: a whole number from 1 to 1024"),
-        ("n_contexts", "1025", "data.n_contexts: got 1025; allowed: a whole number from 1 to 1024"),
-        ("true_attention", "[2, 7]", f"data.true_attention: got [2, 7]; allowed: {POSITIONS}"),
-        ("true_attention", "[]", f"data.true_attention: got []; allowed: {POSITIONS}"),
-        ("true_attention", "[2, 8, 3, 5, 1]", f"data.true_attention: got [2, 8, 3, 5, 1]; allowed: {POSITIONS}"),
-        ("true_attention", "[2, -1, 3, 5, 1]", f"data.true_attention: got [2, -1, 3, 5, 1]; allowed: {POSITIONS}"),
+        ("seq_len", "0", "data.seq_len: got 0; allowed: null, or a whole number from 1 to 1024"),
+        ("seq_len", "1025", "data.seq_len: got 1025; allowed: null, or a whole number from 1 to 1024"),
+        ("n_contexts", "0", "data.n_contexts: got 0; allowed: null, or a whole number from 1 to 1024"),
+        ("n_contexts", "1025", "data.n_contexts: got 1025; allowed: null, or a whole number from 1 to 1024"),
+        ("true_attention", "[2, 7]", f"data.true_attention: got [2, 7]; allowed with lookup: {POSITIONS}"),
+        ("true_attention", "[]", f"data.true_attention: got []; allowed with lookup: {POSITIONS}"),
+        (
+            "true_attention",
+            "[2, 8, 3, 5, 1]",
+            f"data.true_attention: got [2, 8, 3, 5, 1]; allowed with lookup: {POSITIONS}",
+        ),
+        (
+            "true_attention",
+            "[2, -1, 3, 5, 1]",
+            f"data.true_attention: got [2, -1, 3, 5, 1]; allowed with lookup: {POSITIONS}",
+        ),
         (
             "true_attention",
             "[2, a, b, 5, 1]",
@@ -277,10 +290,6 @@ def with_model(**leaves: object) -> str:
             ],
         ),
         (
-            {"attention": "dot", "normalizer": "sparsemax", "engine": "compiled"},
-            ["train.engine: got 'compiled'; allowed with dot, which has no kernel: one of: auto, torch"],
-        ),
-        (
             {"attention": "multihead", "heads": 3},
             ["model.heads: got 3; allowed with multihead: a divisor of the width, 8; change heads or width"],
         ),
@@ -355,7 +364,7 @@ def test_a_long_value_is_cut_so_that_the_line_stays_readable(load: Load) -> None
             "sed: 1\n" + spelled("seed", "x").replace("epochs: 4", "epochs: 0").replace("seq_len: 8", "seq_len: 0"),
             [
                 f"seed: got 'x'; allowed: {SEED}",
-                "data.seq_len: got 0; allowed: a whole number from 1 to 1024",
+                "data.seq_len: got 0; allowed: null, or a whole number from 1 to 1024",
                 f"train.epochs: got 0; allowed: {EPOCHS}",
                 "sed: unknown key; did you mean seed?",
             ],
@@ -500,7 +509,10 @@ def test_a_grid_of_wrong_values_is_refused_a_line_a_problem(
         ),
         (
             "{data.n_contexts: [2, 5]}",
-            [f"study.grid: data.true_attention: got [2, 7, 3, 5, 1]; allowed: {POSITIONS.replace('5 pos', '2 pos')}"],
+            [
+                "study.grid: data.true_attention: got [2, 7, 3, 5, 1]; allowed with lookup: "
+                + POSITIONS.replace("5 pos", "2 pos")
+            ],
         ),
         (
             "{data.seq_len: [1024], data.n_contexts: [1024], data.true_attention: [random], train.epochs: [9, 10]}",

@@ -78,7 +78,7 @@ def article(
 def assert_same(found: list[Epoch], expected: list[tuple[Any, ...]]) -> None:
     assert [record.epoch for record in found] == list(range(len(expected)))
     for record, (mse, scores, weight, bias) in zip(found, expected, strict=True):
-        assert record.mse == pytest.approx(float(mse), rel=1e-5)
+        assert record.loss == pytest.approx(float(mse), rel=1e-5)
         for name, array in (("attention.scores", scores), ("linear.weight", weight), ("linear.bias", bias)):
             np.testing.assert_allclose(record.weights.arrays[name], array, rtol=1e-4, atol=1e-6, err_msg=name)
 
@@ -89,7 +89,7 @@ def test_training_is_the_article_s_loop(tmp_path: Path, batch_size: int) -> None
     params, weights = options(batch_size=batch_size), draw_weights("embedding", 3, 7, 11)
     found = list(train(weights, table, params, 11))
     assert_same(found, article(weights, [list(range(41))] * 3, examples, params))
-    assert found[-1].mse < found[0].mse
+    assert found[-1].loss < found[0].loss
 
 
 def test_a_shuffled_epoch_has_an_order_of_its_own_from_the_seed(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_shuffled_epoch_has_an_order_of_its_own_from_the_seed(tmp_path: Path) 
     orders = [stream(11, "shuffle", epoch).permutation(41).tolist() for epoch in range(3)]
     assert len({tuple(order) for order in orders}) == 3
     assert_same(list(train(weights, table, params, 11)), article(weights, orders, examples, params))
-    assert next(train(weights, table, params, 12)).mse != next(train(weights, table, params, 11)).mse
+    assert next(train(weights, table, params, 12)).loss != next(train(weights, table, params, 11)).loss
 
 
 def test_no_batch_is_cut_where_the_table_is_read_in_blocks(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_training_is_repeated_to_the_bit_and_fewer_epochs_are_its_beginning(tmp_
     torch.manual_seed(5)  # whose numbers nothing may depend on
     short = list(train(weights, table, options(shuffle=True, batch_size=3, epochs=2), 11))
     for one, other in zip(long, short, strict=False):
-        assert one.mse == other.mse
+        assert one.loss == other.loss
         assert all(
             array.tobytes() == other.weights.arrays[name].tobytes() for name, array in one.weights.arrays.items()
         )

@@ -36,9 +36,9 @@ def test_epochs_in_one_go_are_those_that_are_asked_for_one_by_one(
 
     assert sum(told) == 5 * -(-ROWS // batch_size)
     assert [epoch.epoch for epoch in quickly] == [0, 1, 2, 3, 4]
-    assert len({epoch.mse for epoch in quickly}) == 5  # it learns
+    assert len({epoch.loss for epoch in quickly}) == 5  # it learns
     for one, other in zip(slowly, quickly, strict=True):
-        assert one.mse == other.mse
+        assert one.loss == other.loss
         assert np.array_equal(one.attention, other.attention)
         for name, array in one.weights.arrays.items():
             assert np.array_equal(array, other.weights.arrays[name]), name
@@ -50,4 +50,4 @@ def test_a_table_of_more_rows_than_a_block_holds_whole_batches_of_is_not_trained
     """Two partial sums of the error, added, are not always the bits of one sum."""
     monkeypatch.setattr(problem, "BLOCK_ROWS", 100)
     params = TrainParams(epochs=3, batch_size=30, learning_rate=0.01, shuffle=False, engine="compiled")
-    assert [epoch.mse for epoch in epochs_of(params, [])] == [epoch.mse for epoch in epochs_of(params, None)]
+    assert [epoch.loss for epoch in epochs_of(params, [])] == [epoch.loss for epoch in epochs_of(params, None)]

@@ -19,11 +19,15 @@ from safetensors.numpy import save
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import with_defaults
+from attention.tasks import TASKS
+from attention.tasks.problem import Problem, lookup, make_problem
 from attention.training.engines import attention_of
-from attention.weights import Arrays, ModelError, Weights, draw_weights, load_weights, save_weights
+from attention.weights import Arrays, ModelError, Weights, draw_weights, initial_weights, load_weights, save_weights
 
 AGAIN = "`dvc repro -f train` writes it again"
-CONSTANT = ("attention.sharpness", "attention.log_beta")  # start alike whatever the seed
+CONSTANT = {
+    f"attention.{name}" for name in ("sharpness", "log_beta", "log_gamma", "shift", "every_shift")
+}  # start alike whatever the seed
 ORIGIN: dict[str, dict[str, Any]] = {
     "parameters": {"seed": 11, "train.epochs": 2},
     "data": {"train.parquet": "900150983cd24fb0d6963f7d28e17f72"},
@@ -58,9 +62,9 @@ def with_metadata(path: Path, arrays: Arrays, text: str) -> None:
     path.write_bytes(save(arrays, metadata={"attention": text}))
 
 
-def refusal(path: Path, **sizes: int) -> str:
+def refusal(path: Path, problem: Problem | None = None) -> str:
     with pytest.raises(ModelError) as caught:
-        load_weights(path, **sizes)
+        load_weights(path, problem)
     return str(caught.value)
 
 
@@ -147,11 +151,47 @@ def test_other_arrays_belong_to_the_same_network(weights: Weights) -> None:
     assert np.array_equal(trained.arrays["linear.bias"], weights.arrays["linear.bias"] + 1)
 
 
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "lookup"])
+def test_the_network_of_a_task_is_read_back_with_its_problem(tmp_path: Path, task: str) -> None:
+    problem = make_problem(task)
+    weights = initial_weights("scaled_dot", problem, 11, ORIGIN)
+    save_weights(tmp_path / "m", weights)
+    back = load_weights(tmp_path / "m", problem)
+    assert about(back) == about(weights)
+    assert (back.problem, back.n_keys, back.classes) == (problem, problem.n_keys, problem.classes)
+    assert back.arrays["attention.key"].shape == (problem.n_keys, 8)
+    assert back.arrays["linear.bias"].shape == (problem.classes or 1,)
+    other = make_problem(task, keys="position")
+    assert refusal(tmp_path / "m", other).endswith(f"keys position, as the data have; {AGAIN}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_keys": 15},
+        {"classes": 2},
+        {"problem": {"task": "nonesuch", "sizes": {}, "keys": "content"}},
+        {"problem": {"task": "recall", "sizes": {"seq_len": 8}, "keys": "content"}},
+        {"problem": {"task": "recall", "sizes": {"seq_len": 8, "n_tokens": 16}, "keys": "content", "seed": 3}},
+        {"problem": {"task": "recall", "sizes": {"seq_len": 8, "n_tokens": 17}, "keys": "content"}},
+        {"problem": {"task": "recall", "sizes": {"seq_len": 8, "n_tokens": 16}, "keys": "nothing"}},
+        {"problem": ["recall"]},
+    ],
+)
+def test_a_problem_that_does_not_fit_the_network_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    weights = initial_weights("scaled_dot", make_problem("recall"), 11, ORIGIN)
+    save_weights(tmp_path / "m", weights)
+    with safe_open(tmp_path / "m", framework="numpy") as file:
+        said = json.loads(file.metadata()["attention"])
+    with_metadata(tmp_path / "m", weights.arrays, json.dumps({**said, **change}))
+    assert refusal(tmp_path / "m") == f"{tmp_path}/m: its metadata does not describe a network; {AGAIN}"
+
+
 @pytest.mark.parametrize("function", ATTENTION_FUNCTIONS)
 def test_what_is_saved_is_read_back_to_the_bit(tmp_path: Path, function: str) -> None:
     weights = draw_weights(function, 3, 7, 11, ORIGIN)
     save_weights(tmp_path / "model.safetensors", weights)
-    back = load_weights(tmp_path / "model.safetensors", n_contexts=3, seq_len=7)
+    back = load_weights(tmp_path / "model.safetensors", lookup([2, 6, 3], 7))
     assert about(back) == about(weights)
     assert back.options == weights.options
     assert attention_of(back).tobytes() == attention_of(weights).tobytes()  # in which order the file has its arrays
@@ -317,9 +357,16 @@ def test_arrays_of_other_numbers_are_refused(
     assert refusal(path) == f"{path}: {name} must hold finite float32 numbers; {AGAIN}"
 
 
-@pytest.mark.parametrize(("sizes", "allowed"), [({"n_contexts": 5}, "5 and 7"), ({"seq_len": 11}, "3 and 11")])
-def test_a_network_of_other_sizes_than_the_data_is_refused(path: Path, sizes: dict[str, int], allowed: str) -> None:
-    assert refusal(path, **sizes) == (
+@pytest.mark.parametrize(
+    ("problem", "allowed"),
+    [
+        (lookup([2, 6, 3, 1, 0], 7), "5 contexts and 7 positions"),
+        (lookup([2, 6, 3], 11), "3 contexts and 11 positions"),
+        (make_problem("recall"), "recall, seq_len 8, n_tokens 16, keys content"),
+    ],
+)
+def test_a_network_for_other_data_is_refused(path: Path, problem: Problem, allowed: str) -> None:
+    assert refusal(path, problem) == (
         f"{path}: got a network of 3 contexts and 7 positions; allowed: {allowed}, as the data have; {AGAIN}"
     )
 

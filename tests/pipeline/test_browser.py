@@ -218,7 +218,7 @@ def test_dvc_s_pages_draw_every_plot(
     charts = page.locator(".vega-embed canvas, .vega-embed svg.marks")
     expect(charts.nth(4)).to_be_visible()
     assert charts.count() == 5  # error and recovery by epoch, attention by position, recovery by context, test error
-    for title in ("Mean squared error while training", "Learned attention |a|, before the true one"):
+    for title in ("Mean squared error while training", "Learned attention |a|, in front of the true attention (pale)"):
         assert title in page.content()
     drawn = page.evaluate(
         "() => [...document.querySelectorAll('.vega-embed canvas')].map(c => new Set(c.getContext('2d')"

@@ -281,8 +281,8 @@ class TestAStageThatCannotGoOn:
         assert refused.returncode != 0
         assert refused.stderr.splitlines()[:2] == [
             "params.yaml: train.epochs: got 0; allowed: a whole number from 1 to 10000",
-            "data/train: DVC removed the earlier outputs before this run; with the earlier parameters and code "
-            "`dvc repro` takes them from its cache again",
+            "data/train: DVC removed the earlier outputs before this run; `dvc repro` with the earlier parameters "
+            "and code brings them back from its cache",
         ]
         assert {name for name in before if name not in project.outputs()} == {
             f"data/train/{name}" for name in ("model.safetensors", "history.csv", "attention.csv")

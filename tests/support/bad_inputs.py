@@ -31,6 +31,7 @@ from ruamel.yaml import YAML
 from safetensors.numpy import save
 
 from attention.functions import OPTIONS
+from attention.params import schema
 from attention.params.schema import Params
 from attention.weights import load_weights
 from workbench.stage.params import known_keys
@@ -42,6 +43,7 @@ TRAIN, TEST, MODEL = "data/generate/train.parquet", "data/generate/test.parquet"
 HISTORY, GROWN = "data/train/history.csv", "data/train/attention.csv"
 METRICS, FINAL = "data/evaluate/metrics.json", "data/evaluate/attention.csv"
 MISSING = object()
+DEFAULTED = {*OPTIONS, *schema.SIZES, "keys"}  # null stands for a default
 SIZES = "with a position more"  # in itself nothing is wrong with it; only who reads other files too can tell
 READERS = {
     TRAIN: ("train", "evaluate"),
@@ -256,7 +258,7 @@ def _params() -> Iterator[tuple[str, Harm]]:
         for name, value in values.items():
             default = value is None or value is MISSING  # an option may be null, or not there at all
             null = value is None and key in ("compute.workers", "compute.address")
-            if not null and not (default and key.rpartition(".")[2] in OPTIONS):
+            if not null and not (default and key.rpartition(".")[2] in DEFAULTED):
                 yield f"{key}: {name}", _setting(key, value)
     for section in sorted({key.rpartition(".")[0] for key in known_keys(Params)} - {""}):
         for name, value in {"missing": MISSING, "null": None, "a number": 7, "a list": [7], "empty": {}}.items():
@@ -268,6 +270,9 @@ def _params() -> Iterator[tuple[str, Harm]]:
         "data.seq_len": [0, 1025, "eight"],
         "data.n_contexts": [0, 1025, False],
         "data.true_attention": ["Random", [], [1, 2], [2, 6, 7], [2, 6, -1], [2, 6, 3.0], [2, 6, "3"], 5],
+        "data.task": ["recal", "", 5, None],
+        "data.n_tokens": [0, "many", 16],  # 16: lookup has none
+        "data.keys": ["", "content", 5, ["position"]],
         "model.attention": ["embeding", "Embedding", "", 5, True],
         "model.temperature": [0, 1001, "warm", True, 1.0],  # 1.0: embedding has none
         "model.width": [0, 2.5, 8],

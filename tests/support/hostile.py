@@ -99,7 +99,7 @@ NO_CODE = "a run changes this, which is no code; nothing was changed or run"
 LEADS_OUT = "a run changes this, which is a link that leads out of the project; nothing was changed or run"
 TO_NO_CODE = "a run changes this, which is a link to what is no code; nothing was changed or run"
 NOT_APPLIED = "`git apply --cached --whitespace=nowarn …` failed: "
-NOT_ASKED = "not run without your word, and there is no terminal to ask on; look at them, then give `--yes`"
+NOT_ASKED = "not run, because there is no terminal to ask on; look at them, then add `--yes`"
 
 FORGERIES: Mapping[str, Forgery] = {
     # Written through a link, or outside

@@ -231,7 +231,7 @@ def test_a_tracker_that_does_not_answer_is_told_in_one_line_without_its_password
         done = attention(project, *command, MLFLOW_TRACKING_URI=uri, PYTHONWARNINGS="ignore")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("MLflow cannot be reached, or not to the end (")
+    assert line.startswith("MLflow did not answer, or stopped answering (")
     assert line.endswith("one that answers; `attention doctor` looks at the store")
     assert PASSWORD not in done.stdout + done.stderr
     assert not (project.root / "new").exists()

@@ -92,7 +92,7 @@ FOR_AN_EXPERIMENT = {
     "changed code and a new file": Forgery("its run's new files|left out", both(write("stages/train.py"), NEW)),
     "a new file": Forgery("left out, `--yes` takes them", NEW),
     "a file that the experiment has": Forgery("", write("stages/other.py")),
-    "a new file on another commit": Forgery("no MLflow run of it is known", NEW, tags=OTHER),
+    "a new file on another commit": Forgery("no MLflow run of it was found", NEW, tags=OTHER),
     "a file taken away": Forgery("", lambda root: (root / "stages/plot.py").unlink()),
     "a commit that is an option": Forgery("", NEW, tags={"mlflow.source.git.commit": "--output=x"}),
     "a digest that is a path": Forgery("names the digest", NEW, dataset=(DATA, "../victim")),
@@ -151,7 +151,7 @@ def test_new_files_of_an_experiment_come_with_the_users_word_and_it_is_said_from
     other = forged(Forgery("", NEW, tags={"dvc.exp_name": "faster"}))
     assert consent(find_state(LABORATORY, victim.root, "faster"), victim.root, yes=True).patch == b""
     said = capsys.readouterr().err
-    assert "its new files differ from run to run" in said
+    assert "its MLflow runs hold different new files" in said
     assert other in said
     delete(victim, run, same, other)
 
@@ -231,14 +231,16 @@ def test_where_mlflow_cannot_be_asked_an_experiment_says_so(
 ) -> None:
     monkeypatch.chdir(victim.root)
     for uri, reason in {
-        "http://127.0.0.1:1": "MLflow cannot be reached",
+        "http://127.0.0.1:1": "MLflow did not answer",
         "sqlite:///none.db": "there is no none.db here",
     }.items():
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         assert find_state(LABORATORY, victim.root, "faster").patch == b""
         said = capsys.readouterr().err
-        assert said.startswith(f"warning: faster: MLflow does not say which new files git did not know ({reason}")
-        assert said.endswith("; it is what its commit holds\n")
+        assert said.startswith(
+            f"warning: faster: files that were new and not in git cannot be looked up in MLflow ({reason}"
+        )
+        assert said.endswith("; only its commit is used\n")
 
 
 @pytest.mark.parametrize("answer", ["y\n", "n\n", "\n", ""])

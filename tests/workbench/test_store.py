@@ -2,13 +2,22 @@
 
 import csv
 import os
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Project, Race, open_store, recorded_runs
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from attention.views.tracked import TRACKED
+from workbench.stage.params import TrackingParams
 from workbench.tracking.local import READY, dump_store
+from workbench.tracking.run import start_run
+from workbench.tracking.tracked import Experiment
 from workbench.tracking.uri import tracking_uri
 
 
@@ -32,6 +41,38 @@ def test_each_of_the_eight_is_one_finished_run_with_every_metric_at_every_step(r
         for name in rows[0].keys() - {"epoch"}:
             tracked = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, f"train/{name}")]
             assert tracked == [(int(row["epoch"]), float(row[name])) for row in rows]
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, in this process
+def test_a_data_set_that_another_run_writes_at_the_same_moment_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow looks whether it is there, and then writes it; here another one is always sooner."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; it goes when the test ends
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    (tmp_path / "test.parquet").write_text("data")
+    sooner: list[str] = []
+
+    def write(_: Any, __: Any, statement: str, parameters: tuple[Any, ...], *___: Any) -> None:
+        if statement.startswith("INSERT INTO datasets ") and not sooner:
+            sooner.append(statement)
+            with closing(sqlite3.connect("mlflow.db")) as store:
+                store.execute(statement, ("0" * 32, *parameters[1:]))
+                store.commit()
+
+    event.listen(Engine, "before_cursor_execute", write)
+    try:
+        tracked = replace(TRACKED, run_name=lambda *_: "a run")
+        with start_run(tracked, TrackingParams(experiment="attention", required=False), Experiment("key", {})) as run:
+            run.log_data(tmp_path / "test.parquet", "testing", {})
+    finally:
+        event.remove(Engine, "before_cursor_execute", write)
+    assert sooner
+    assert not run.lost
+    (recorded,) = recorded_runs(open_store(f"sqlite:///{tmp_path}/mlflow.db"))
+    assert recorded.inputs is not None
+    assert [one.dataset.name for one in recorded.inputs.dataset_inputs] == ["test"]
 
 
 @pytest.mark.parametrize(

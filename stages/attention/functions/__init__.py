@@ -12,7 +12,7 @@ from importlib import import_module
 from attention.functions.check import checked_entries
 from attention.functions.entry import AttentionFunction, Option
 
-FAMILIES = ("table", "location", "content")  # the first in tables and pictures, in this order
+FAMILIES = ("table", "location", "content", "linear", "memory")  # the first in tables and pictures, in this order
 PARTS = ("check", "entry", "features", "normalizers")  # what the families are made with
 
 _own = sorted({module.name for module in pkgutil.iter_modules(__path__)} - {*FAMILIES, *PARTS})

@@ -25,24 +25,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+BETA = Option(1.0, 0.001, 1000)  # that training starts from
+
+
 def queries_and_keys(queries: int, keys: int, *, width: int, **_: float) -> Shapes:
     """Return the shapes of a row for each feature of queries and of keys."""
     return {"query": (queries, width), "key": (keys, width)}
 
 
-def _of_both(parameters: Parameters, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+def of_both(parameters: Parameters, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows (n, d) of queries and (S, d) or (n, S, d) of keys."""
     return query_rows(parameters["query"], queries), key_rows(parameters["key"], keys)
 
 
 def dot(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a = softmax(q·k_j)."""
-    query, key = _of_both(parameters, queries, keys)
+    query, key = of_both(parameters, queries, keys)
     return normalize(products(query, key), **options)
 
 
 def scaled_dot(parameters: Parameters, queries: Tensor, keys: Tensor, *, width: int, **options: Any) -> Tensor:
     """a = softmax(q·k_j / √d)."""
-    query, key = _of_both(parameters, queries, keys)
+    query, key = of_both(parameters, queries, keys)
     return normalize(products(query, key) / math.sqrt(width), **options)
 
 
@@ -52,7 +56,7 @@ def _with_bilinear(queries: int, keys: int, *, width: int, **_: float) -> Shapes
 
 def bilinear(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a = softmax(qᵀ W k_j)."""
-    query, key = _of_both(parameters, queries, keys)
+    query, key = of_both(parameters, queries, keys)
     return normalize(products(query @ parameters["W"], key), **options)
 
 
@@ -63,7 +67,7 @@ def _with_additive(queries: int, keys: int, *, width: int, **_: float) -> Shapes
 
 def additive(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a = softmax(v·tanh(W q + U k_j))."""
-    query, key = _of_both(parameters, queries, keys)
+    query, key = of_both(parameters, queries, keys)
     query, key = query @ parameters["W"].T, key @ parameters["U"].T
     return normalize((query.unsqueeze(-2) + key).tanh() @ parameters["v"], **options)  # (n, S, d) -> (n, S)
 
@@ -72,20 +76,24 @@ def _with_sharpness(queries: int, keys: int, *, width: int, **_: float) -> Shape
     return {**queries_and_keys(queries, keys, width=width), "log_beta": (queries,)}
 
 
-def _log_beta(_random: np.random.Generator, shape: tuple[int, ...], *, beta: float, **_: float) -> NDArray[np.float32]:
+def log_beta(_random: np.random.Generator, shape: tuple[int, ...], *, beta: float, **_: float) -> NDArray[np.float32]:
+    """Return ln β for every query."""
     return np.full(shape, math.log(beta), np.float32)
 
 
 def cosine(parameters: Parameters, queries: Tensor, keys: Tensor, **options: Any) -> Tensor:
     """a = softmax(β cos(q, k_j)), β = exp(b) > 0 learned; the cosine with a zero vector is 0."""
-    query, key = map(_direction, _of_both(parameters, queries, keys))
+    query, key = directions(parameters, queries, keys)
     beta = query_rows(parameters["log_beta"].unsqueeze(-1), queries).exp()  # (n, 1)
     return normalize(beta * products(query, key), **options)
 
 
-def _direction(vectors: Tensor) -> Tensor:
-    length: Tensor = vectors.norm(dim=-1, keepdim=True)
-    return vectors / length.clamp(min=1e-8)
+def directions(parameters: Parameters, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows of queries and keys, each of length 1; a zero vector stays one."""
+    query, key = of_both(parameters, queries, keys)
+    return query / query.norm(dim=-1, keepdim=True).clamp(min=1e-8), key / key.norm(dim=-1, keepdim=True).clamp(
+        min=1e-8
+    )
 
 
 def _with_projections(queries: int, keys: int, *, width: int, **_: float) -> Shapes:
@@ -107,7 +115,7 @@ def multihead(
     All heads have the same noise.
     """
     each = width // heads
-    query, key = _of_both(parameters, queries, keys)
+    query, key = of_both(parameters, queries, keys)
     query = (query @ parameters["W_q"].T).reshape(*query.shape[:-1], 1, heads, each)
     key = (key @ parameters["W_k"].T).reshape(*key.shape[:-1], heads, each)
     scores = ((query * key).sum(-1) / math.sqrt(each)).transpose(-1, -2)  # (n, heads, S)
@@ -160,8 +168,8 @@ FUNCTIONS: dict[str, AttentionFunction] = {
         "softmax(β cos(q, k_j))",
         "Graves et al. 2014",
         "shares",
-        options={"width": WIDTH, **NORMALIZED, "beta": Option(1.0, 0.001, 1000)},
-        initial={"log_beta": _log_beta},
+        options={"width": WIDTH, **NORMALIZED, "beta": BETA},
+        initial={"log_beta": log_beta},
     ),
     "multihead": AttentionFunction(
         multihead,

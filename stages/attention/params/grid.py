@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
 from attention.functions.entry import resolve_options
-from attention.params.schema import MOST_ROWS, Params, disagreements
+from attention.params.schema import MOST_ROWS, SIZES, Params, disagreements
+from attention.tasks import TASKS
 from workbench.stage.errors import show_name, show_value
 from workbench.stage.params import describe, known_keys, value_of, values_type
 
@@ -120,7 +121,7 @@ def all_configurations(params: Params) -> tuple[list[Configuration], list[str]]:
     checked = {}  # by all that sections can disagree on
     for _, chosen in configurations:
         data, train = chosen.data, chosen.train
-        checked[id(chosen.model), data.seq_len, data.n_contexts, train.engine, train.epochs] = chosen
+        checked[id(chosen.model), id(data), train.engine, train.epochs] = chosen
     problems = [f"study.grid: {line}" for chosen in checked.values() for line in disagreements(chosen)]
     for key in keys if not problems else []:
         texts = [_meaning(chosen) for chosen in _along(configurations, keys, grid, key)]
@@ -141,6 +142,8 @@ def _sections(params: Params, prefix: str, keys: list[str]) -> tuple[list[Any], 
         }
         if "model.attention" in own:  # params.yaml may set options for a function that is not in the grid
             _drop_options(changed, own)
+        if "data.task" in own:  # and sizes for a task that is not
+            _drop_sizes(changed, own)
         try:
             found.append(type(section).model_validate(changed))
         except ValidationError as error:
@@ -157,6 +160,13 @@ def _drop_options(model: dict[str, Any], keys: list[str]) -> None:
             model[name] = None
 
 
+def _drop_sizes(data: dict[str, Any], keys: list[str]) -> None:
+    """Set to null the sizes that the task does not have, and what its keys hold, unless the grid gives them."""
+    for name in {*SIZES, "keys"} - set(TASKS[data["task"]].sizes):
+        if f"data.{name}" not in keys:
+            data[name] = None
+
+
 def _along(found: list[Configuration], keys: list[str], grid: Mapping[str, list[Any]], key: str) -> Iterator[Params]:
     """Yield a configuration for each value of one key of the grid."""
     step = math.prod(len(grid[later]) for later in keys[keys.index(key) + 1 :])
@@ -167,7 +177,9 @@ def _meaning(params: Params) -> str:
     """Return all that a training is made from, with the function's own options for null, and its engine for auto."""
     function = ATTENTION_FUNCTIONS[params.model.attention]
     values = {key: value_of(params, key) for key in known_keys(Params) if key.startswith(GRID_SECTIONS)}
-    options = resolve_options(function, params.model.options, params.data.seq_len)
+    problem = params.data.problem(0)
+    options = resolve_options(function, params.model.options, problem.seq_len)
+    values |= {f"data.{name}": problem.sizes.get(name) for name in SIZES} | {"data.keys": problem.keys}
     values |= {f"model.{name}": value for name, value in options.items()}
     if values["train.engine"] == "auto":
         values["train.engine"] = "compiled"

@@ -1,13 +1,14 @@
 """The schema of params.yaml: its sections, and what each value may be."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, create_model, field_validator
+from pydantic import AfterValidator, Field, create_model
 
 from attention.functions import ATTENTION_FUNCTIONS, OPTIONS
 from attention.functions.entry import Option, option_problems
-from attention.tasks.problem import Problem, make_problem
+from attention.tasks import TASKS
+from attention.tasks.problem import Problem, make_problem, number_of_cases, size_problems
 from workbench.stage.errors import show_value
 from workbench.stage.params import ComputeParams, Section, TrackingParams, whole
 
@@ -15,49 +16,72 @@ MOST_SEED = 2**63 - 1
 MOST_ROWS = 10_000_000  # of a table of text: a third of a gigabyte
 
 
-class DataParams(Section):
-    """The toy problem: how many examples, how large, and which position each context reads."""
+def _one_of(names: Collection[str]) -> Any:
+    def known(value: str) -> str:
+        if value not in names:
+            raise ValueError
+        return value
 
+    return Annotated[str, AfterValidator(known), Field(description="one of: " + ", ".join(names))]
+
+
+class TaskParams(Section):
+    """What is to be learned, and from how many examples."""
+
+    task: _one_of(TASKS)  # type: ignore[valid-type]
     n_train: Annotated[int, whole(1, 1_000_000_000)]
     n_test: Annotated[int, whole(1, 1_000_000_000)]
-    seq_len: Annotated[int, whole(1, 1024)]
-    n_contexts: Annotated[int, whole(1, 1024)]
-    true_attention: Annotated[
-        Literal["random"] | list[int],
-        Field(description="the word random, or a list with a position (from 0 to data.seq_len - 1) for each context"),
-    ]
 
-    @field_validator("true_attention")
-    @classmethod
-    def _fits(cls, value: str | list[int], info: ValidationInfo) -> str | list[int]:
-        sizes = info.data
-        if isinstance(value, str) or "n_contexts" not in sizes or "seq_len" not in sizes:
-            return value
-        if len(value) != sizes["n_contexts"] or not all(0 <= p < sizes["seq_len"] for p in value):
-            raise ValueError(
-                f"the word random, or a list of {sizes['n_contexts']} positions (one for each of data.n_contexts), "
-                f"each from 0 to {sizes['seq_len'] - 1} (data.seq_len - 1)"
-            )
-        return value
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """The sizes by name, and the keys; those of lookup, as params.yaml comes, say nothing of another task."""
+        return {
+            name: value
+            for name in (*SIZES, "keys")
+            for value in [getattr(self, name)]
+            if name in TASKS[self.task].sizes or name not in ARTICLE or value != ARTICLE[name].default
+        }
 
     def problem(self, seed: int) -> Problem:
         """Return the task with all its sizes; what is random of them comes from the seed."""
-        sizes = {"seq_len": self.seq_len, "n_contexts": self.n_contexts, "true_attention": self.true_attention}
-        return make_problem("lookup", sizes, seed=seed)
+        sizes = self.sizes
+        return make_problem(self.task, sizes, sizes.pop("keys"), seed=seed)
 
 
-def _registered(value: str) -> str:
-    if value not in ATTENTION_FUNCTIONS:
-        raise ValueError
-    return value
+ARTICLE = TASKS["lookup"].sizes
+SIZES = {name: size for task in TASKS.values() for name, size in task.sizes.items()}
+
+
+def _size(name: str) -> Any:
+    """Return the field of a size: what a task makes of it, `disagreements` tells."""
+    if name == "true_attention":
+        return (
+            Literal["random"] | list[int] | None,
+            Field(default=None, description=f"null, or {SIZES[name].allowed}"),
+        )
+    limits = [task.sizes[name] for task in TASKS.values() if name in task.sizes]
+    least, most = min(one.low for one in limits), max(one.high for one in limits)
+    text = f"null, or a whole number from {least} to {most}"
+    return (int | None, Field(default=None, ge=least, le=most, description=text))
+
+
+_KEYS = (str | None, Field(default=None, description="null, or what keys hold: position, or what the task names"))
+if TYPE_CHECKING:
+    DataParams = TaskParams
+else:
+    DataParams = create_model(
+        "DataParams",
+        __base__=TaskParams,
+        __module__=__name__,
+        **{name: _size(name) for name in SIZES},
+        keys=_KEYS,
+    )
 
 
 class ModelParams(Section):
     """Which attention function the network has, and its options: null stands for the function's own default."""
 
-    attention: Annotated[
-        str, AfterValidator(_registered), Field(description="one of: " + ", ".join(ATTENTION_FUNCTIONS))
-    ]
+    attention: _one_of(ATTENTION_FUNCTIONS)  # type: ignore[valid-type]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -134,16 +158,23 @@ class Params(Section):
 
 
 def disagreements(params: Params) -> Iterator[str]:
-    """Yield a line for each value that another section rules out."""
+    """Yield a line for each value that another section, or another value of its own, rules out."""
+    task, sizes = params.data.task, params.data.sizes
+    wrong = size_problems(task, sizes)
+    for size, allowed in wrong.items():
+        yield f"data.{size}: got {show_value(sizes[size])}; allowed with {task}: {allowed}"
+    if wrong:
+        return
+    problem = params.data.problem(0)
     name, options = params.model.attention, params.model.options
     function = ATTENTION_FUNCTIONS[name]
-    for option, allowed in option_problems(function, options, params.data.seq_len).items():
+    for option, allowed in option_problems(function, options, problem.seq_len).items():
         got = options[option]
         yield f"model.{option}: got {show_value(got)}; allowed with {name}: {allowed}"
-    data = params.data
-    most = MOST_ROWS // (data.n_contexts * data.seq_len)
+    cases, called = number_of_cases(problem), "contexts" if task == "lookup" else "cases"
+    most = MOST_ROWS // (cases * problem.seq_len)
     if params.train.epochs > most:
         yield (
-            f"train.epochs: got {params.train.epochs}; allowed with {data.n_contexts} contexts of {data.seq_len} "
+            f"train.epochs: got {params.train.epochs}; allowed with {cases} {called} of {problem.seq_len} "
             f"positions: at most {most}, for data/train/attention.csv to have at most {MOST_ROWS:,} rows"
         )

@@ -15,7 +15,7 @@ from attention.weights import Weights
 MOST_BARS, MOST_STEPS_OF_BARS, MOST_CELLS = 10, 60_000, 12_000  # what a page of 3 MB has room for
 MOST_POINTS, MOST_NUMBERS = 300, 24  # epochs of a curve; rows and columns of a table that a person reads
 
-ERROR = "mean squared error while training"
+ERRORS = {"mse": "Mean squared error", "loss": "Cross-entropy"}
 MEASURES = {"share of |a|": "normalized", "share of |a·w|": "effective", "largest there": "accuracy"}
 
 
@@ -39,26 +39,40 @@ def save_report(
         pictured: the epochs that the slider steps through, the last one among them.
         attention: of all epochs, (epochs, n_contexts, seq_len).
         final: truth, attention, normalized and effective after the last epoch, (n_contexts, seq_len) each.
-        metrics: `mse` on new data, `baseline.…`, `recovery.…`.
+        metrics: `mse` on new data, or `loss` of classes, `baseline.…`, `recovery.…`.
 
     """
     baselines = {key.removeprefix("baseline."): value for key, value in metrics.items() if key.startswith("baseline.")}
+    error = "loss" if weights.classes else "mse"
     lead = (
-        f"A sequence holds {weights.seq_len} random numbers. A context, one of {weights.n_contexts}, decides which of "
-        "them is the answer. The network multiplies the numbers by its attention a, and one linear layer with weights "
-        "w makes the answer from the products: to be right, it must learn where to look.",
-        f"Mean squared error on new data after {len(attention)} epochs: {metrics['mse']:.3g}. Without attention: "
+        _problem(weights),
+        f"{ERRORS[error]} on new data after {len(attention)} epochs: {metrics[error]:.3g}. Without attention: "
         + ", ".join(f"{value:.3g} ({other})" for other, value in baselines.items())
         + f". Share of |a·w| on the true position: {metrics['recovery.effective']:.4f}.",
     )
     sections = (
         _attention(pictured, attention, final),
-        _curves(pictured, history, baselines),
+        _curves(pictured, history, error, baselines),
         _learned(final),
         _origin(weights),
         _commands(weights.key),
     )
     save_page(path, name, lead, sections, f"Written by the stage plot. Experiment key: {weights.key}")
+
+
+def _problem(weights: Weights) -> str:
+    """Say what is learned."""
+    learned = (
+        "The network multiplies what stands at each position by its attention a, and one linear layer with weights w "
+        "makes the answer from the products: to be right, it must learn where to look."
+    )
+    if weights.problem:
+        task = weights.problem.entry
+        return f"The task {weights.problem.task}: {task.equation}. {learned} What it adds: {task.teaches}."
+    return (
+        f"A sequence holds {weights.seq_len} random numbers. A context, one of {weights.n_contexts}, decides which of "
+        f"them is the answer. {learned}"
+    )
 
 
 def _attention(pictured: Sequence[int], attention: Floats, final: Mapping[str, Floats]) -> Section:
@@ -75,8 +89,10 @@ def _attention(pictured: Sequence[int], attention: Floats, final: Mapping[str, F
     )
 
 
-def _curves(pictured: Sequence[int], history: Mapping[str, Floats], baselines: Mapping[str, float]) -> Section:
-    count = len(history["mse"])
+def _curves(
+    pictured: Sequence[int], history: Mapping[str, Floats], error: str, baselines: Mapping[str, float]
+) -> Section:
+    count = len(history[error])
     epochs = np.union1d(pictured, np.linspace(0, count - 1, min(count, MOST_POINTS)).astype(int))
     steps = [pictured.index(epoch) if epoch in pictured else None for epoch in epochs.tolist()]
     without = " and ".join(f"{value:.3g} ({other})" for other, value in baselines.items())
@@ -87,15 +103,17 @@ def _curves(pictured: Sequence[int], history: Mapping[str, Floats], baselines: M
         charts=(
             Chart(
                 "error",
-                error_chart(epochs.tolist(), steps, history["mse"][epochs], ERROR, baselines),
+                error_chart(
+                    epochs.tolist(), steps, history[error][epochs], f"{ERRORS[error].lower()} while training", baselines
+                ),
                 f"The error on a logarithmic axis. Dashed: without attention, {without}.",
                 ("step",),
             ),
             Chart(
                 "recovery",
                 share_chart(epochs.tolist(), steps, measures),
-                "How much of the attention is on the true position, averaged over the contexts; and in how many "
-                "contexts the largest |a| is there.",
+                "How much of the attention is on the true position, averaged over the contexts or cases; and "
+                "in how many of them the largest |a| is there.",
                 ("step",),
             ),
         ),

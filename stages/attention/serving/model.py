@@ -16,11 +16,14 @@ import warnings
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
+from numpy.typing import NDArray
 
+from attention.tasks.problem import draw_examples
 from attention.weights import Weights
 from workbench.cache import cache_folder, keep, kept
 from workbench.stage.outputs import digest_of_code
@@ -28,7 +31,8 @@ from workbench.stage.outputs import digest_of_code
 REGISTERED = "attention-network"  # what the registry calls it, as dvc.yaml does among its artifacts
 ABOUT = """Every training's network, a version each; the best one is yours to name (*Aliases*).
 
-Inputs: `inputs` (n, positions) float32 and `contexts` (n,) int64; output: (n,) float32. To serve one:
+Inputs: `inputs` (n, positions) float32 and `contexts` (n,) int64; output: (n,) float32. Of another task than lookup
+`values`, `queries` and `keys`, as its page says; of classes the output are logits (n, classes). To serve one:
 `MLFLOW_TRACKING_URI=sqlite:///mlflow.db mlflow models serve --env-manager local -m models:/attention-network/1`
 """
 GRAPH = Path("data/model.pt2")
@@ -37,7 +41,7 @@ ROOM = 1 << 24  # bytes, many times what a graph takes
 
 
 def write_network(weights: Weights, folder: Path) -> None:
-    """Write the network as an MLflow model of the inputs `inputs` (n, seq_len) and `contexts` (n,) to a new folder."""
+    """Write the network to a new folder as an MLflow model, whose inputs ABOUT names."""
     zeros = weights.with_arrays({name: np.zeros_like(array) for name, array in weights.arrays.items()})
     name, place = _name(zeros), cache_folder()
     if template := kept(name, place):
@@ -57,8 +61,8 @@ def _name(zeros: Weights) -> str:
     """Return the name under which the model whose weights are all zero is kept."""
     determined_by = [
         *(importlib.metadata.version(name) for name in ("torch", "mlflow")),
-        *(digest_of_code(Path(__file__).parents[1] / part) for part in ("functions", "network.py", "serving")),
-        repr((zeros.function, zeros.n_contexts, zeros.seq_len, sorted(zeros.options.items()))),
+        *(digest_of_code(Path(__file__).parents[1] / part) for part in ("functions", "network.py", "serving", "tasks")),
+        repr((zeros.function, zeros.n_contexts, zeros.seq_len, sorted(zeros.options.items()), zeros.problem)),
     ]
     return hashlib.sha256("\0".join(determined_by).encode()).hexdigest()[:32] + ".network"
 
@@ -75,9 +79,9 @@ def _zipped(folder: Path) -> bytes:
 def _trace(weights: Weights, folder: Path) -> None:
     if shutil.disk_usage(folder.parent).free < ROOM:  # torch's own writer ends the whole process when the disk is full
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-    inputs = TensorSpec(np.dtype(np.float32), (-1, weights.seq_len), "inputs")
-    contexts = TensorSpec(np.dtype(np.int64), (-1,), "contexts")
-    output = TensorSpec(np.dtype(np.float32), (-1,))
+    example = _example(weights)
+    inputs = [TensorSpec(array.dtype, (-1, *array.shape[1:]), name) for name, array in example.items()]
+    output = TensorSpec(np.dtype(np.float32), (-1, weights.classes) if weights.classes else (-1,))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow and torch warn of each other's deprecations, and MLflow of itself
         import mlflow.pyfunc
@@ -89,9 +93,8 @@ def _trace(weights: Weights, folder: Path) -> None:
         mlflow.pytorch.save_model(
             AttentionNetwork.from_weights(weights).eval(),
             str(folder),
-            # two rows: torch.export would freeze a batch of one
-            input_example=(torch.zeros(2, weights.seq_len), torch.zeros(2, dtype=torch.int64)),
-            signature=ModelSignature(Schema([inputs, contexts]), Schema([output])),
+            input_example=tuple(map(torch.from_numpy, example.values())),
+            signature=ModelSignature(Schema([*inputs]), Schema([output])),
             pip_requirements=[f"mlflow=={mlflow.__version__}", f"torch=={torch.__version__.partition('+')[0]}"],
         )
     (folder / "code").mkdir()
@@ -101,6 +104,15 @@ def _trace(weights: Weights, folder: Path) -> None:
         about, SERVED.stem, str(GRAPH.parent), "code", conda_env="conda.yaml", python_env="python_env.yaml"
     )
     about.save(str(folder / "MLmodel"))
+
+
+def _example(weights: Weights) -> dict[str, NDArray[Any]]:
+    """Return two examples, as torch.export would freeze a batch of one, by the names of the inputs."""
+    if weights.problem is None:
+        return {"inputs": np.zeros((2, weights.seq_len), np.float32), "contexts": np.zeros(2, np.int64)}
+    (two,) = draw_examples(weights.problem, 0, "train", 2)
+    keys = {} if two.keys.ndim == 1 else {"keys": two.keys}
+    return {"values": two.values, "queries": two.queries, **keys}
 
 
 def _fill(graph: Path, weights: Weights) -> None:

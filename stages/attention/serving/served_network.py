@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+NAMES = ("inputs", "contexts", "values", "queries", "keys")  # in the order of the network's arguments
+
 
 class ServedNetwork:
     """A network that takes arrays by the names of its signature."""
@@ -18,11 +20,12 @@ class ServedNetwork:
         self._network = network
 
     def predict(self, data: dict[str, NDArray[Any]], params: object = None) -> NDArray[np.float32]:  # noqa: ARG002
-        """Return y (n,) for `inputs` (n, positions) and `contexts` (n,)."""
+        """Return y (n,) for `inputs` (n, positions) and `contexts` (n,), or for `values`, `queries` and `keys`."""
         import torch
 
         with torch.no_grad():
-            y = self._network(torch.from_numpy(data["inputs"]), torch.from_numpy(data["contexts"]))
+            given = (torch.from_numpy(data[name]) for name in NAMES if name in data)
+            y = self._network(*given)
         return np.asarray(y.numpy(), np.float32)
 
 

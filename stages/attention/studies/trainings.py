@@ -5,21 +5,24 @@ import importlib.metadata
 import json
 import math
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.measures.prediction import network_mse
-from attention.measures.recovery import found, recovery
+from attention.measures.cases import recovery_of
+from attention.measures.prediction import network_errors
+from attention.measures.recovery import effect, found, recovery
 from attention.params.grid import Configuration
 from attention.params.schema import MOST_SEED, Params
-from attention.tasks.entry import Positions
 from attention.tasks.examples import DrawnTable
+from attention.tasks.problem import Examples, cases_of
+from attention.training.engines import attention_of
 from attention.training.loop import TrainingError, determining, train
-from attention.weights import Weights, draw_weights
+from attention.weights import Weights, initial_weights
 from workbench.compute.work import Work
 from workbench.stage.outputs import digest_of_code
 
@@ -45,14 +48,14 @@ class Drawn(NamedTuple):
     initial: Weights
     train: DrawnTable
     test: DrawnTable
-    truth: Positions
+    cases: Examples
 
 
 class Outcome(NamedTuple):
     """What a study keeps of a training."""
 
     history: list[list[float]]  # for each epoch what history.csv holds: mse, normalized, effective, accuracy
-    mse: float | None  # on the test examples, as in metrics.json; None: the training diverged
+    mse: float | None  # on the test examples, as in metrics.json, of classes their loss; None: the training diverged
     found: bool  # whether it found the truth
 
 
@@ -70,39 +73,40 @@ def draw(training: Training) -> Drawn:
     """Draw the initial weights and the data of a training, without a file."""
     params, seed = training
     problem = params.data.problem(seed)
-    truth = np.array(problem.sizes["true_attention"])
     return Drawn(
-        draw_weights(params.model.attention, len(truth), params.data.seq_len, seed, options=params.model.options),
+        initial_weights(params.model.attention, problem, seed, options=params.model.options),
         DrawnTable(problem, seed, "train", params.data.n_train),
         DrawnTable(problem, seed, "test", params.data.n_test),
-        truth,
+        cases_of(problem, seed),
     )
 
 
 def run_training(training: Training) -> Outcome:
     """Draw the data, train and evaluate, with the numbers of the pipeline's own stages to the last bit."""
     params, seed = training
-    initial, examples, test, truth = draw(training)
+    initial, examples, test, cases = draw(training)
     epochs: list[Measured] = []
     diverged = False
     try:
-        for epoch in train(initial, examples, params.train, seed):  # those before it diverges are kept
-            epochs.append((epoch.mse, epoch.attention, epoch.weights.output))
+        for epoch in train(initial, examples, params.train, seed, cases=cases):  # those before it diverges are kept
+            epochs.append((epoch.loss, epoch.attention, epoch.weights.output))
     except TrainingError:
         diverged = True
-    history = _history(epochs, truth) if epochs else []
+    history = _history(epochs, cases) if epochs else []
     if diverged:
         return Outcome(history, None, False)
-    mse = network_mse(epoch.attention, epoch.weights, test)
-    if not math.isfinite(mse):
+    attend = partial(attention_of, epoch.weights)
+    error, *_ = network_errors(attend, epoch.weights, test).values()
+    if not math.isfinite(error):
         return Outcome(history, None, False)
-    return Outcome(history, mse, found(recovery(epoch.attention, epoch.weights.output, truth)))
+    told = [cases] if test.problem.task == "lookup" else test.blocks()
+    return Outcome(history, error, found(recovery_of(attend, epoch.weights.output, told)))
 
 
-def _history(epochs: list[Measured], truth: Positions) -> list[list[float]]:
+def _history(epochs: list[Measured], cases: Examples) -> list[list[float]]:
     """Measure all epochs at once, which costs as much as to measure one."""
     errors, attention, outputs = zip(*epochs, strict=True)
-    measures = recovery(np.stack(attention), np.stack(outputs), truth)
+    measures = recovery(np.stack(attention), np.stack(outputs), cases.truth, effect(cases))
     means = np.stack([values.mean(axis=-1) for values in measures], axis=-1).tolist()  # (epochs, measures)
     return [[mse, *of_epoch] for mse, of_epoch in zip(errors, means, strict=True)]
 
@@ -110,10 +114,8 @@ def _history(epochs: list[Measured], truth: Positions) -> list[list[float]]:
 def training_key(training: Training) -> str:
     """Return the experiment key of a training: equal for two trainings exactly when all that determines them is."""
     (params, seed), data = training, training.params.data
-    about = {
-        **determining(params, seed, data.seq_len),
-        "data": [data.n_train, data.n_test, data.seq_len, data.n_contexts, data.true_attention],
-    }
+    problem = data.problem(seed)
+    about = {**determining(params, seed, problem), "data": [data.n_train, data.n_test, asdict(problem)]}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -125,9 +125,10 @@ def _experiment(params: Params) -> str:
 def _parameters(each: Group) -> dict[str, Any]:
     """Return what the trainings of a configuration have in common."""
     data = each.params.data
-    of_training = determining(each.params, each.seeds[0], data.seq_len)
+    of_training = determining(each.params, each.seeds[0], data.problem(each.seeds[0]))
     del of_training["seed"]
-    return of_training | {f"data.{name}": getattr(data, name) for name in type(data).model_fields}
+    said = {"task": data.task, "n_train": data.n_train, "n_test": data.n_test, **data.sizes}
+    return of_training | {f"data.{name}": value for name, value in said.items() if value is not None}
 
 
 def _totals(groups: Sequence[Group]) -> Iterator[tuple[str, int, float]]:

@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 
 from attention.tasks.entry import Column, Columns, Positions, TaskError
 from attention.tasks.problem import (
+    CASES,
     MOST_NUMBERS,
     Examples,
     Problem,
+    contexts_of,
     draw_columns,
     draw_examples,
     lookup,
@@ -33,7 +35,6 @@ from workbench.stage.outputs import writing
 MOST_NUMBERS_A_BYTE = 8  # of a table, however compressed: random numbers need a byte each at least
 MOST_TRUTH = 100_000  # bytes, of lookup's; of other tasks the cases have all columns
 MOST_CASES = 20_000_000
-CASES = 64  # of a task whose attention is another one for each example: those by which training is watched
 METADATA = b"task"  # in the schema of a table: of which task it is; lookup's has none
 
 
@@ -116,9 +117,7 @@ def read_cases(path: str | Path, problem: Problem) -> Examples:
 
     """
     if problem.task == "lookup":
-        contexts = np.arange(problem.sizes["n_contexts"])
-        nothing = np.zeros((len(contexts), problem.seq_len), np.float32)
-        return problem.examples({"x": nothing, "context": contexts, "y": nothing[:, 0]})
+        return contexts_of(problem)
     header, rows = _read_csv(path, MOST_CASES)
     wanted = ["case", *_names(problem)]
     if header != wanted:

@@ -13,6 +13,7 @@ from workbench.stage.errors import show_value
 
 BLOCK_ROWS = 65_536  # rows drawn, written and read at a time, fewer of large examples; results do not depend on it
 MOST_NUMBERS = BLOCK_ROWS * 1026  # of a block
+CASES = 64  # of a task whose attention is another one for each example: those by which training is watched
 
 
 class Examples(NamedTuple):
@@ -107,6 +108,26 @@ class Problem:
         """Return the number of features of each thing that a key holds."""
         known = {name: one.number for name, one in self.entry.keys.items()} | {POSITION: self.entry.seq_len}
         return [known[name](self.sizes) for name in self.keys.split("+")]
+
+
+def number_of_cases(problem: Problem) -> int:
+    """Return by how many cases attention is told while training: of lookup every context once."""
+    return int(problem.sizes["n_contexts"]) if problem.task == "lookup" else CASES
+
+
+def contexts_of(problem: Problem) -> Examples:
+    """Return every context of lookup once, without values."""
+    contexts = np.arange(problem.sizes["n_contexts"])
+    nothing = np.zeros((len(contexts), problem.seq_len), np.float32)
+    return problem.examples({"x": nothing, "context": contexts, "y": nothing[:, 0]})
+
+
+def cases_of(problem: Problem, seed: int) -> Examples:
+    """Return the cases by which attention is told: of lookup every context once, else some examples of their own."""
+    if problem.task == "lookup":
+        return contexts_of(problem)
+    (cases,) = draw_examples(problem, seed, "cases", CASES)
+    return cases
 
 
 def make_problem(

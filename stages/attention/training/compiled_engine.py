@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from attention.compiler import Compiled, compiled
 from attention.params.schema import TrainParams
 from attention.tasks.problem import Examples
-from attention.training.definitions import attention_definition, takes_noise, training_definition
+from attention.training.definitions import attention_definition, example_fields, takes_noise, training_definition
 from attention.weights import Weights, array_shapes
 from workbench.stage.streams import stream
 
@@ -26,6 +26,7 @@ class CompiledEngine:
     def __init__(self, weights: Weights, params: TrainParams, seed: int) -> None:
         self._initial = weights
         self._run = compiled_training(weights, params)
+        self._fields = tuple(example_fields(weights))
         self._parameters = _flat(weights)
         self._means = np.zeros_like(self._parameters), np.zeros_like(self._parameters)
         self._powers = np.ones(2)
@@ -33,7 +34,7 @@ class CompiledEngine:
         self._noise = stream(seed, "gumbel noise") if takes_noise(weights) else None
 
     def train(self, examples: Examples) -> float:
-        """Take one step a batch, in order; return the sum of the squared errors."""
+        """Take one step a batch, in order; return the sum of the losses."""
         ((error, _),) = self._train(examples, 1)
         return error
 
@@ -50,7 +51,7 @@ class CompiledEngine:
 
     def _train(self, examples: Examples, epochs: int) -> Iterator[tuple[float, NDArray[np.float32]]]:
         errors, after = np.empty(epochs), np.empty((epochs, self._parameters.size), np.float32)
-        columns = [np.ascontiguousarray(x) for x in (examples.values, examples.queries, examples.targets)]
+        columns = [np.ascontiguousarray(getattr(examples, name)) for name in self._fields]
         rows, (batch_size, learning_rate) = len(examples.targets), self._options
         if self._noise is not None:
             columns.append(self._noise.random((rows, self._initial.seq_len), dtype=np.float32))
@@ -78,16 +79,19 @@ def compiled_training(weights: Weights, params: TrainParams) -> Compiled:
     return compiled(training_definition(weights), "steps of one example" if single else "steps of a batch")
 
 
-def compiled_attention(weights: Weights) -> NDArray[np.float32]:
-    """Return the attention (n_contexts, seq_len) of a network.
+def compiled_attention(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
+    """Return the attention (n, seq_len) of a network in each example, or in each context of lookup.
 
     Raises:
         CannotCompile: the attention function does what only torch can.
 
     """
-    attention = np.empty((weights.n_contexts, weights.seq_len), np.float32)
-    contexts = np.arange(weights.n_contexts)
-    compiled(attention_definition(weights), "evaluation")(_flat(weights), contexts, weights.n_contexts, attention)
+    fields = {"queries": np.arange(weights.n_contexts)}
+    if examples is not None:
+        fields = {name: getattr(examples, name) for name in example_fields(weights) if name in ("queries", "keys")}
+    columns = [np.ascontiguousarray(field) for field in fields.values()]
+    attention = np.empty((len(columns[0]), weights.seq_len), np.float32)
+    compiled(attention_definition(weights), "evaluation")(_flat(weights), *columns, len(columns[0]), attention)
     return attention
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from attention.compiler import Definition
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.tasks.problem import draw_examples
 from attention.weights import Weights, array_shapes
 from workbench.stage.outputs import digest_of_code
 
@@ -18,25 +19,33 @@ Function = Callable[[dict[str, Any], dict[str, Any]], Any]
 
 
 def training_definition(weights: Weights) -> Definition:
-    """Return the loss (output - target)² of one example, and what is summed over the examples: the same in float64."""
+    """Return the loss of one example, and what is summed over the examples: the same in float64.
+
+    The loss is (output - target)², of classes the cross-entropy.
+    """
 
     def build() -> Function:
         from torch.func import functional_call
 
+        from attention.network import losses
+
         network = _network(weights).train()
 
         def loss(parameters: dict[str, Any], example: dict[str, Any]) -> tuple[Any, Any]:
-            values, queries, targets = (example[name].unsqueeze(0) for name in ("values", "queries", "targets"))
-            noise = {"noise": example["noise"].unsqueeze(0)} if "noise" in example else {}
-            error = functional_call(network, parameters, (values, queries), noise) - targets
+            one = {name: field.unsqueeze(0) for name, field in example.items()}
+            targets = one.pop("targets")
+            outputs = functional_call(network, parameters, (), one)
+            if weights.classes:
+                entropy = losses(outputs, targets)
+                return entropy.mean(), entropy.double().sum()
+            error = outputs - targets
             return error.square().mean(), error.double().square().sum()
 
         return loss
 
-    positions = (weights.seq_len,)
-    fields: Fields = {"values": (positions, "float32"), "queries": ((), "int64"), "targets": ((), "float32")}
+    fields = example_fields(weights)
     if takes_noise(weights):
-        fields["noise"] = (positions, "float32")
+        fields["noise"] = ((weights.seq_len,), "float32")
     return _definition(weights, "loss", fields, build)
 
 
@@ -50,11 +59,22 @@ def attention_definition(weights: Weights) -> Definition:
         network.forward = network.get_attention  # what `functional_call` calls
 
         def attention(parameters: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-            return {"attention": functional_call(network, parameters, (example["queries"].unsqueeze(0),)).squeeze(0)}
+            one = {name: field.unsqueeze(0) for name, field in example.items()}
+            return {"attention": functional_call(network, parameters, (), one).squeeze(0)}
 
         return attention
 
-    return _definition(weights, "attention", {"queries": ((), "int64")}, build)
+    fields = {name: field for name, field in example_fields(weights).items() if name in ("queries", "keys")}
+    return _definition(weights, "attention", fields, build)
+
+
+def example_fields(weights: Weights) -> Fields:
+    """Return what one example has: names as those of `Examples`, shapes and types; keys where they are its own."""
+    if weights.problem is None:
+        return {"values": ((weights.seq_len,), "float32"), "queries": ((), "int64"), "targets": ((), "float32")}
+    (one,) = draw_examples(weights.problem, 0, "train", 1)
+    names = ("values", "queries", *(() if one.keys.ndim == 1 else ("keys",)), "targets")
+    return {name: (getattr(one, name).shape[1:], str(getattr(one, name).dtype)) for name in names}
 
 
 def takes_noise(weights: Weights) -> bool:
@@ -67,7 +87,7 @@ def _network(weights: Weights) -> Any:
     from attention.network import AttentionNetwork
 
     check_function(weights.function, weights.options, ATTENTION_FUNCTIONS[weights.function])
-    options: dict[str, Any] = {"n_keys": weights.n_keys, **weights.options}
+    options: dict[str, Any] = {"n_keys": weights.n_keys, "classes": weights.classes, **weights.options}
     return AttentionNetwork(weights.function, weights.n_contexts, weights.seq_len, **options)
 
 
@@ -75,7 +95,8 @@ _made: dict[str, Definition] = {}
 
 
 def _definition(weights: Weights, what: str, fields: Fields, build: Callable[[], Function]) -> Definition:
-    sizes = [weights.function, weights.n_contexts, weights.seq_len, weights.n_keys, sorted(weights.options.items())]
+    shape = [weights.n_contexts, weights.seq_len, weights.n_keys, weights.classes]
+    sizes = [weights.function, *shape, sorted(weights.options.items())]
     code = ATTENTION_FUNCTIONS[weights.function].attend.__code__
     digest = json.dumps([what, sizes, code_digest(code.co_filename), code.co_qualname, code.co_firstlineno])
     if digest not in _made:

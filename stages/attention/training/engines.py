@@ -89,8 +89,10 @@ def _tell(why_not: str) -> None:
     print(f"{why_not}; training goes on through torch", file=sys.stderr)  # once a process
 
 
-def attention_of(weights: Weights) -> NDArray[np.float32]:
-    """Return the attention (n_contexts, seq_len) that a network with these weights pays in every context.
+def attention_of(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
+    """Return the attention (n, seq_len) that a network with these weights pays in each example.
+
+    By default that is every context of lookup once: (n_contexts, seq_len).
 
     Compiled wherever that can be, whichever engine trained: its bytes do not depend on the CPU.
     """
@@ -99,8 +101,8 @@ def attention_of(weights: Weights) -> NDArray[np.float32]:
     try:
         from attention.training.compiled_engine import compiled_attention
 
-        return compiled_attention(weights)
+        return compiled_attention(weights, examples)
     except CannotCompile:
         from attention.training.torch_engine import torch_attention
 
-        return torch_attention(weights)
+        return torch_attention(weights, examples)

@@ -28,18 +28,20 @@ class TorchEngine:
         self.rows_at_once = 512 * params.batch_size
 
     def train(self, examples: Examples) -> float:
-        """Take one step a batch, in order; return the sum of the squared errors."""
+        """Take one step a batch, in order; return the sum of the losses."""
         network, optimizer = self._network, self._optimizer
-        criterion = torch.nn.MSELoss()
+        criterion = torch.nn.CrossEntropyLoss() if network.classes else torch.nn.MSELoss()
         total = 0.0
-        every = [torch.tensor(column) for column in (examples.values, examples.queries, examples.targets)]
+        values, queries, targets = map(torch.tensor, (examples.values, examples.queries, examples.targets))
+        keys = torch.tensor(examples.keys)
         for first in range(0, len(examples.targets), self._batch_size):
-            inputs, contexts, targets = (column[first : first + self._batch_size] for column in every)
-            loss = criterion(network(inputs, contexts), targets)
+            rows = slice(first, first + self._batch_size)
+            own = keys if keys.dim() == 1 else keys[rows]
+            loss = criterion(network(values[rows], queries[rows], own), targets[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            total += loss.item() * len(targets)
+            total += loss.item() * len(targets[rows])
         return total
 
     def epochs(self, examples: Examples, number: int) -> Iterator[tuple[float, Weights]]:
@@ -51,7 +53,10 @@ class TorchEngine:
         return self._initial.with_arrays(self._network.arrays())
 
 
-def torch_attention(weights: Weights) -> NDArray[np.float32]:
-    """Return the attention (n_contexts, seq_len) of a network with these weights."""
+def torch_attention(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
+    """Return the attention (n, seq_len) that a network with these weights pays in each example, or each context."""
+    queries, keys = torch.arange(weights.n_contexts), None
+    if examples is not None:
+        queries, keys = torch.tensor(examples.queries), torch.tensor(examples.keys)
     with torch.no_grad():
-        return AttentionNetwork.from_weights(weights).get_attention(torch.arange(weights.n_contexts)).numpy().copy()
+        return AttentionNetwork.from_weights(weights).get_attention(queries, keys).numpy().copy()

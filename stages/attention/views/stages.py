@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attention.measures.columns import EVALUATION_COLUMNS, HISTORY_COLUMNS
+from attention.measures.columns import EVALUATION_COLUMNS, HISTORY_COLUMNS, history_columns, of_cases
 from attention.tasks.examples import open_examples
 from attention.weights import load_weights
 from workbench.tables import read_metrics, read_table
@@ -25,7 +25,7 @@ def show_training(run: Run, root: Path = Path()) -> None:
     """Show the training data, every epoch, the learned attention and the network."""
     out = root / "data/train"
     _show_data(run, root, "train", "training")
-    _show_history(run, out)
+    _show_history(run, root)
     run.log_files(out, "history.csv", "attention.csv", "model.safetensors")
     _show_network(run, out / "model.safetensors")
 
@@ -36,18 +36,22 @@ def show_evaluation(run: Run, root: Path = Path()) -> None:
     _show_data(run, root, "train", "training")
     _show_network(run, root / "data/train/model.safetensors")
     _show_data(run, root, "test", "testing")
-    metrics = read_metrics(out / "metrics.json", "mse")
-    if metrics["mse"] > 0:
-        metrics["log10_mse"] = math.log10(metrics["mse"])  # what charts can show beside errors of other magnitudes
+    weights = load_weights(root / "data/train/model.safetensors")
+    error = history_columns(weights.classes)[1]
+    metrics = read_metrics(out / "metrics.json", error)
+    if metrics[error] > 0:
+        metrics[f"log10_{error}"] = math.log10(metrics[error])  # what charts can show beside errors of other magnitudes
     run.log_metrics(metrics, "test")
-    run.log_table(read_table(out / "attention.csv", EVALUATION_COLUMNS), "attention.json")
+    run.log_table(
+        read_table(out / "attention.csv", of_cases(EVALUATION_COLUMNS, not weights.problem)), "attention.json"
+    )
     run.log_files(out, "metrics.json", "attention.csv", "recovery.csv")
 
 
 def show_pictures(run: Run, root: Path = Path()) -> None:
     """Show the pictures, those of the epochs with a slider."""
     out = root / "data/plot"
-    _show_history(run, root / "data/train")  # where DVC took the training from its cache, nobody has shown it
+    _show_history(run, root)  # where DVC took the training from its cache, nobody has shown it
     run.log_files(out, "attention.png", "map.png", "mse.png", "growth.png", "epochs.gif", "report.html")
     run.log_images({int(path.stem): path for path in (out / "epochs").glob("*.png")}, "attention")
 
@@ -55,7 +59,10 @@ def show_pictures(run: Run, root: Path = Path()) -> None:
 def _show_data(run: Run, root: Path, split: str, context: str) -> None:
     data = root / "data/generate"
     table = open_examples(data, split)
-    sizes = dict(table.problem.sizes)
+    problem = table.problem
+    sizes = dict(problem.sizes)
+    if problem.task != "lookup":
+        sizes |= {"task": problem.task, "keys": problem.keys}
     sizes[f"n_{split}"] = len(table)
     run.log_data(table.path, context, {f"data.{name}": size for name, size in sizes.items()})
 
@@ -68,8 +75,9 @@ def _show_network(run: Run, path: Path) -> None:
     run.log_model(lambda folder: write_network(weights, folder), step, REGISTERED, ABOUT)
 
 
-def _show_history(run: Run, out: Path) -> None:
-    history = read_table(out / "history.csv", HISTORY_COLUMNS)
+def _show_history(run: Run, root: Path) -> None:
+    columns = history_columns(load_weights(root / "data/train/model.safetensors").classes)
+    history = read_table(root / "data/train/history.csv", columns)
     for row in zip(*history.values(), strict=True):
         epoch, *values = row
-        run.log_metrics(dict(zip(HISTORY_COLUMNS[1:], map(float, values), strict=True)), "train", int(epoch))
+        run.log_metrics(dict(zip(columns[1:], map(float, values), strict=True)), "train", int(epoch))

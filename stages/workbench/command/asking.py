@@ -17,6 +17,6 @@ def asking(project: Project) -> Iterator[None]:
         raise
     except Exception as error:
         raise TrackingError(
-            f"MLflow cannot be reached, or not to the end ({reason(error)}); start its server, or set "
+            f"MLflow did not answer, or stopped answering ({reason(error)}); start its server, or set "
             f"MLFLOW_TRACKING_URI to one that answers; `{project.name} doctor` looks at the store"
         ) from None

@@ -37,8 +37,8 @@ def consent(state: State, root: Path, *, yes: bool) -> State:
     if state.params is None:  # an experiment is its commit
         print(f"warning: {told}; they are left out, `--yes` takes them", file=sys.stderr)
         return replace(state, patch=b"", source="")
-    why = "not run" if asked else "not run without your word, and there is no terminal to ask on"
-    raise RestoreError(f"{told}; {why}; look at them, then give `--yes`; nothing was changed")
+    why = "not run" if asked else "not run, because there is no terminal to ask on"
+    raise RestoreError(f"{told}; {why}; look at them, then add `--yes`; nothing was changed")
 
 
 def _answer(question: str) -> str:

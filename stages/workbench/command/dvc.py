@@ -1,4 +1,4 @@
-"""The one door to DVC: ours, whatever modules lie in the folder, and no process of it outlives the question."""
+"""Run DVC: the installed one, whatever modules lie in the folder; all that it starts ends with the command."""
 
 import json
 import subprocess

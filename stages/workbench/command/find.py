@@ -129,19 +129,19 @@ def _with_new_files(project: Project, root: Path, state: State) -> State:
                         own = replace(state, patch=new, kept=shown.kept, source=shown.source, versions=shown.versions)
                         found.setdefault(new, own)
         except UserError as error:
-            _warn(state, f"MLflow does not say which new files git did not know ({error})")
+            _warn(state, f"files that were new and not in git cannot be looked up in MLflow ({error})")
             return state
     brought = [one for new, one in found.items() if new]
     if len(brought) > 1:
-        _warn(state, f"its new files differ from run to run ({'; '.join(one.source for one in brought)})")
+        _warn(state, f"its MLflow runs hold different new files ({'; '.join(one.source for one in brought)})")
         return state
     if not found:
-        _warn(state, "no MLflow run of it is known, and so no new files that git did not know")
+        _warn(state, "no MLflow run of it was found, so files that were new and not in git are missing")
     return brought[0] if brought else next(iter(found.values()), state)
 
 
 def _warn(state: State, why: str) -> None:
-    print(f"warning: {printable(f'{state.name}: {why}')}; it is what its commit holds", file=sys.stderr)
+    print(f"warning: {printable(f'{state.name}: {why}')}; only its commit is used", file=sys.stderr)
 
 
 def _is_of(run: MlflowRun, experiment: str, baseline: str) -> bool:

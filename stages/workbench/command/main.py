@@ -1,4 +1,4 @@
-"""The command line of a project: prove, restore, publish and list results, and see what is wrong.
+"""Verify, restore, publish, list and compare the runs of a project, and check its environment.
 
 What is slow to import is imported by the command that needs it, so that an interrupt ends in one line from the start.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from workbench.project import Project
 
 INTERRUPTED = 130  # the shell's status for Ctrl-C
-YES = "run without asking what code a run brings that is in no commit here"
+YES = "do not ask before running code that is in no commit here"
 
 
 def run_command(describe: Callable[[], Project]) -> None:
@@ -60,7 +60,9 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=project.name, description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("verify", help="run again from nothing, and compare every byte with what is recorded")
+    command = commands.add_parser(
+        "verify", help="run the pipeline again without a cache, and compare every output byte for byte"
+    )
     command.add_argument(
         "run", nargs="?", metavar="RUN", help="a DVC experiment, commit or MLflow run; default: the working tree"
     )
@@ -79,8 +81,8 @@ def command_line(project: Project) -> argparse.ArgumentParser:
 
     command = commands.add_parser("runs", help="list DVC's experiments and MLflow's runs in one table")
     measures = ", ".join(project.measures)
-    command.add_argument("--sort", metavar="FIELD", help=f"{measures}, any parameter; default: the newest first")
-    command.add_argument("--descending", action="store_true", help="the largest first")
+    command.add_argument("--sort", metavar="FIELD", help=f"sort by {measures}, or any parameter; default: newest first")
+    command.add_argument("--descending", action="store_true", help="largest first")
     example = f"as '{next(iter(project.measures))}<1e-4'; repeatable"
     command.add_argument("--filter", metavar="CONDITION", action="append", default=[], help=example)
     output = command.add_mutually_exclusive_group()
@@ -102,10 +104,14 @@ def command_line(project: Project) -> argparse.ArgumentParser:
     command.add_argument("--port", metavar="PORT", type=_port, default=5000, help="default: 5000")
     command.set_defaults(call=_ui)
 
-    command = commands.add_parser("doctor", help="look for what is wrong with the environment and the stores")
+    command = commands.add_parser(
+        "doctor", help="check the environment, the results and the stores, and say how to repair them"
+    )
     command.set_defaults(call=_doctor)
 
-    command = commands.add_parser("declare", help="watch the stages at work, and compare with dvc.yaml")
+    command = commands.add_parser(
+        "declare", help="run the stages, and compare the files and parameters they use with dvc.yaml"
+    )
     command.add_argument("--write", action="store_true", help="write what was seen to dvc.yaml")
     command.set_defaults(call=_declare)
 
@@ -114,7 +120,7 @@ def command_line(project: Project) -> argparse.ArgumentParser:
         own.arguments(command)
         command.set_defaults(call=partial(_own, own.call))
 
-    command = commands.add_parser("completion", help="print what makes a shell complete this command's arguments")
+    command = commands.add_parser("completion", help="print the script with which a shell completes this command")
     command.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     command.set_defaults(call=_completion)
     return parser

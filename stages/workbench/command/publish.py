@@ -37,7 +37,7 @@ def publish_results(project: Project, root: Path) -> str:
     """Create or complete the MLflow run of the results in `root`, and return its name.
 
     Raises:
-        TrackingError: MLflow cannot be reached, or not to the end.
+        TrackingError: MLflow did not answer, or stopped answering.
         UserError: the results are not whole.
 
     """

@@ -1,4 +1,4 @@
-"""Whole files or none: outputs are written beside their place, then renamed into it."""
+"""Outputs are written whole: to a temporary file beside their place, which is then renamed."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""A process by a name that no other ever has, and whether it still runs.
+"""A name for a process that no other process ever has, and whether it still runs.
 
 Its number comes back, and the time of its start moves when the clock is set. So on Linux a process is known by the
 boot, the namespace that its number counts in (a container has its own) and the ticks from the boot to its start.

@@ -63,8 +63,8 @@ def _tell_what_dvc_removed() -> None:
     here = root and Path(root).resolve() == Path.cwd()  # not in the copy of an experiment, which had none
     if stage and here and lock.exists() and f"\n  {stage}:\n" in lock.read_text(encoding="utf-8"):
         print(
-            f"data/{stage}: DVC removed the earlier outputs before this run; with the earlier parameters and code "
-            "`dvc repro` takes them from its cache again",
+            f"data/{stage}: DVC removed the earlier outputs before this run; `dvc repro` with the earlier parameters "
+            "and code brings them back from its cache",
             file=sys.stderr,
         )
 
@@ -96,7 +96,7 @@ def _is_own(module: str) -> bool:
 
 
 def collect_rarely() -> None:
-    """Look for garbage rarely, and never at the end: what libraries make as they are imported lives as long as we do.
+    """Collect garbage rarely, and never at exit: the objects that imports make live as long as the process.
 
     After 50,000 new objects instead of 700; Python would look through all of it while importing, and twice at the end.
     """

@@ -1,4 +1,4 @@
-"""The one door to git: no configuration, hook, attribute, locale or variable of the user's changes an answer.
+"""Run git so that no configuration, hook, attribute, locale or variable of the user's changes an answer.
 
 Of what the user has set only two things are asked for: which folders they trust (`safe.directory`, by whoever else they
 are owned), and what their files are to git (`user_settings`).

@@ -1,4 +1,4 @@
-"""Locks between processes that nobody waits for in silence, nor for ever."""
+"""Locks between processes: who waits for one is told, and waits only so long."""
 
 import sys
 from collections.abc import Iterator

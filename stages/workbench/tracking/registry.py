@@ -11,7 +11,7 @@ from workbench.tracking.local import store_lock
 
 
 def register_model(client: MlflowClient, name: str, about: str, model_id: str, run_id: str, run_name: str) -> None:
-    """Make a logged model the newest version of a registered one; a registry that refuses is left in peace."""
+    """Make a logged model the newest version of a registered one; errors of the registry are ignored."""
     with suppress(MlflowException), store_lock():
         version = _new_version(client, name, about, f"models:/{model_id}", run_id, run_name)
         told = json.dumps([{"name": name, "version": int(version)}])

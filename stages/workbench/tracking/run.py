@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric
 from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
 
 from workbench.stage.outputs import md5
 from workbench.stage.params import TrackingParams, parse_value
@@ -126,7 +127,13 @@ class Run(Recorder):
         source = json.dumps({"uri": path.as_posix()})
         about = json.dumps({key.rpartition(".")[2]: value for key, value in params.items()})
         dataset = Dataset(name, digest, "local", source, profile=about)
-        self._client.log_inputs(self._id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
+        try:
+            self._client.log_inputs(self._id, inputs)
+        except MlflowException as error:
+            if "unique" not in str(error).lower():
+                raise
+            self._client.log_inputs(self._id, inputs)  # another run wrote the same data set in between; now it is there
 
     @soft
     def log_images(self, paths: Mapping[int, Path], key: str) -> None:
