@@ -1,4 +1,4 @@
-"""Time many seeds at once on two cores, against JAX and torch: python benchmarks/seeds.py [--rounds N].
+"""Time many seeds at once on two cores, against JAX and torch: python benchmarks/seeds.py [--turns N] [--seeds N].
 
 A study, which draws, trains and evaluates each seed, against JAX's `vmap` of the same experiment, and on tasks in which
 the input decides where to look against torch's loop and JAX's scan. In turn, in one process; all are compiled before.
@@ -20,8 +20,8 @@ from ruamel.yaml import YAML
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.params.schema import Params
 from attention.studies.trainings import TRAININGS, Training, run_training
-from attention.tasks.problem import Problem, draw_examples
-from attention.weights import Weights, draw_weights
+from attention.tasks.problem import draw_examples
+from attention.weights import initial_weights
 from report import write_report
 from timing import quartiles, ratios
 from workbench.compute.checkpoint import Checkpoint
@@ -29,7 +29,6 @@ from workbench.compute.schedule import compute
 
 ROOT = Path(__file__).parents[1]
 CORES = 2
-TURNS = 5  # a round
 ARTICLE = ("embedding", "softmax", "scaled_dot")
 BATCHES = {"train.batch_size": 32, "train.learning_rate": 0.02, "train.epochs": 6, "model.attention": "scaled_dot"}
 TASKS = {"recall": 30, "neighbour": 10}  # and how many times the seeds of torch's loop are wanted
@@ -40,7 +39,7 @@ Program = Callable[[], Errors]  # returns the test error of each seed
 def main() -> None:
     """Measure, and write benchmarks/results/seeds.{csv,md}."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=100)
     asked = parser.parse_args()
     os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={CORES}"  # before JAX is imported
@@ -56,7 +55,7 @@ def main() -> None:
         programs = {"study": partial(study, params, seeds), "torch's loop": partial(study, slow, range(CORES))}
         programs |= jax_scans(params, seeds)
         rows += compare(f"{task}, scaled_dot, batches", programs, {"torch's loop": times, "JAX scan": 1}, asked)
-    write_report("seeds", rows, f"Seeds a second on {CORES} cores, rounds: {asked.rounds}")
+    write_report("seeds", rows, f"Seeds a second on {CORES} cores, {asked.seeds} seeds at a time, turns: {asked.turns}")
 
 
 def changed(changes: Mapping[str, Any]) -> Params:
@@ -76,11 +75,6 @@ def study(params: Params, seeds: Sequence[int]) -> Errors:
     outcomes = dict(compute(TRAININGS, trainings, (), where, checkpoint))
     checkpoint.remove()
     return [outcomes[number][1] or np.inf for number in range(len(trainings))]
-
-
-def initial_weights(function: str, problem: Problem, seed: int) -> Weights:
-    """Draw the initial weights of a network for a task, with the function's default options."""
-    return draw_weights(function, problem.n_queries, problem.seq_len, seed, n_keys=problem.n_keys)
 
 
 def jax_experiments(function: str, params: Params, seeds: int) -> dict[str, Program]:
@@ -145,7 +139,7 @@ def compare(
     errors = {name: program() for name, program in programs.items()}  # compiled, if they were not
     rates: dict[str, list[float]] = {name: [] for name in programs}
     busy: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(asked.rounds * TURNS):
+    for _ in range(asked.turns):
         for name, program in programs.items():
             wall, before = time.perf_counter(), time.process_time()
             n = len(program())
