@@ -1,11 +1,12 @@
 """Compare the attention functions on the article's data: python benchmarks/functions.py [--seeds N] [--functions A B].
 
 A line a training goes to benchmarks/results/functions.csv as soon as it is done, and is not computed again: a run that
-was interrupted goes on. benchmarks/results/functions.md sums them up.
+was interrupted goes on. benchmarks/results/functions.md sums them up, with what a function costs.
 """
 
 import argparse
 import csv
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import NamedTuple
@@ -14,9 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.measures.recovery import recovery
+from attention.measures.recovery import found, recovery
 from attention.params import load_params
 from attention.params.schema import TrainParams
+from attention.studies.statistics import share_interval
 from attention.tasks.entry import Positions
 from attention.tasks.problem import Examples, draw_examples
 from attention.training.engines import attention_of, start_engine
@@ -24,25 +26,28 @@ from attention.weights import Weights, draw_weights
 from report import RESULTS, write_markdown
 
 TABLE = RESULTS / "functions.csv"
-COLUMNS = ("function", "seed", "mse", "normalized", "effective", "accuracy", "steps")
+COLUMNS = ("function", "seed", "mse", "normalized", "effective", "accuracy", "found", "steps")
 EVERY = 200  # steps between two looks at the test error
 GOOD = 1e-3  # the error is down to this …
+SUMMARY = (
+    f"Test error, recovery and steps until the test error stays under {GOOD:g}: median (5 % to 95 % of the seeds). "
+    "How many trainings found the truth, and the 90 % interval of their share. The time of a step is a multiple of "
+    "embedding's, by benchmarks/results/speed.csv"
+)
 Row = dict[str, str]
 
 
 def main() -> None:
     """Train what is missing, two at a time, and sum up."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=32)
+    parser.add_argument("--seeds", type=int, default=400)
     parser.add_argument("--functions", nargs="*", default=list(ATTENTION_FUNCTIONS), choices=list(ATTENTION_FUNCTIONS))
     asked = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     done = list(read())
     known = {(row["function"], int(row["seed"])) for row in done}
-    jobs = []
-    for function in asked.functions:
-        missing = [seed for seed in range(asked.seeds) if (function, seed) not in known]
-        jobs += [(function, [seed]) for seed in missing]
+    asked_for = itertools.product(range(asked.seeds), asked.functions)  # so that all have the same seeds, at any time
+    jobs = [(function, [seed]) for seed, function in asked_for if (function, seed) not in known]
     with ProcessPoolExecutor(2) as pool, TABLE.open("a", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if not done:
@@ -59,12 +64,8 @@ def main() -> None:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
         table.writerows(done)
-    summary = [summarise(name, [row for row in done if row["function"] == name]) for name in order]
-    write_markdown(
-        "functions",
-        [row for row in summary if row],
-        f"Test error, recovery and steps until the test error stays under {GOOD:g}: median (5 % to 95 % of the seeds)",
-    )
+    every = {name: own for name in order if (own := [row for row in done if row["function"] == name])}
+    write_markdown("functions", [summarise(name, own) for name, own in every.items()], SUMMARY)
 
 
 def read() -> Iterator[Row]:
@@ -97,7 +98,11 @@ def train(function: str, seeds: Sequence[int]) -> list[Row]:
 
 
 def follow(
-    function: str, seeds: Sequence[int], times: int = 1, change: Callable[[Weights], Weights] = lambda same: same
+    function: str,
+    seeds: Sequence[int],
+    times: int = 1,
+    change: Callable[[Weights], Weights] = lambda same: same,
+    every: int = EVERY,
 ) -> list[Training]:
     """Train as the pipeline does with this function and each of the seeds, and look at the test error on the way.
 
@@ -106,6 +111,7 @@ def follow(
         seeds: one a member.
         times: how many times the epochs of params.yaml.
         change: what is done to the initial weights.
+        every: steps between two looks.
 
     """
     params = load_params()
@@ -119,8 +125,8 @@ def follow(
     members = OneByOne(before, params.train, seeds)
     looks = []
     for _ in range(times * params.train.epochs):
-        for first in range(0, data.n_train, EVERY):
-            members.train([examples.take(slice(first, first + EVERY)) for examples in trains])
+        for first in range(0, data.n_train, every):
+            members.train([examples.take(slice(first, first + every)) for examples in trains])
             looks.append([error(now, test) for now, test in zip(members.weights(), tests, strict=True)])
     return [
         Training(*member)
@@ -154,40 +160,51 @@ def error(now: Weights, test: Examples) -> float:
 def row(training: Training) -> Row:
     """Return the line of a training."""
     now = training.after
-    means = recovery(attention_of(now), now.output, training.truth).means()
+    measures = recovery(attention_of(now), now.output, training.truth)
     return {
         "function": now.function,
         "seed": str(training.seed),
         "mse": repr(training.errors[-1]),
-        **{name: repr(value) for name, value in means.items()},
+        **{name: repr(value) for name, value in measures.means().items()},
+        "found": str(int(found(measures))),
         "steps": str(training.settled or "inf"),
     }
 
 
 def summarise(function: str, rows: list[Row]) -> Row:
-    """Return the line of a function, empty without trainings."""
-    if not rows:
-        return {}
+    """Return the line of a function."""
     columns = {name: np.array([float(row[name]) for row in rows]) for name in COLUMNS[2:]}
     settled = int(np.isfinite(columns["steps"]).sum())
+    number = int(columns["found"].sum())
+    low, high = share_interval(number, len(rows))
+    data = load_params().data
+    weights = draw_weights(function, data.n_contexts, data.seq_len, 0)
     return {
         "function": function,
+        "found": f"{number} of {len(rows)} ({low:.0%} to {high:.0%})",
         "test MSE": spread(columns["mse"], ".2e"),
         "normalized": spread(columns["normalized"], ".3f"),
         "effective": spread(columns["effective"], ".3f"),
-        "accuracy": spread(columns["accuracy"], ".2f"),
         "steps": spread(columns["steps"], ",.0f"),
         "settled": f"{settled} of {len(rows)}",
+        "parameters": str(sum(array.size for array in weights.arrays.values())),
+        "time of a step": step_time(function),
     }
 
 
 def spread(values: np.ndarray, form: str) -> str:
     """Show the median and the interval that holds 90 % of the values; a step that never came is later than all."""
-    low, middle, high = (
-        "never" if np.isinf(value) else format(value, form)
-        for value in np.quantile(values, [0.05, 0.5, 0.95], method="higher")
-    )
-    return f"{middle} ({low} to {high})"
+    low, high = np.quantile(values, [0.05, 0.95], method="inverted_cdf")
+    shown = ["never" if np.isinf(value) else format(value, form) for value in (np.median(values), low, high)]
+    return "{} ({} to {})".format(*shown)
+
+
+def step_time(function: str) -> str:
+    """Return how many times as long as with embedding a compiled step takes, where it was measured."""
+    with (RESULTS / "speed.csv").open(newline="") as file:
+        speed = {row["training"]: float(row["steps/s"].replace(",", "")) for row in csv.DictReader(file)}
+    own, least = (speed.get(f"engine compiled, {name}") for name in (function, "embedding"))
+    return f"{least / own:.1f}" if own and least else ""
 
 
 if __name__ == "__main__":
