@@ -1,7 +1,7 @@
 """Bring README.md and docs/ up to date with the files that the commands wrote: python docs/build.py.
 
 Between `<!-- NAME -->` and `<!-- end -->` a page shows a table of benchmarks/results, where NAME is a file there, or
-what reference.py makes of the code. Pictures are copied, and the notebook is run.
+what reference.py makes of the code and of the results. Results that pages show are copied, and the notebook is run.
 """
 
 import re
@@ -13,16 +13,16 @@ from reference import REFERENCE
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-PICTURES = ("plot/attention.png", "plot/epochs.gif", "study/curves.png")
+COPIES = ("plot/attention.png", "plot/epochs.gif", "study/curves.png", "study/errors.png", "study/comparison.csv")
 TABLE = re.compile(rf"(<!-- (benchmarks/results/\S+\.md|{'|'.join(REFERENCE)}) -->\n).*?(<!-- end -->)", re.S)
 
 
 def main() -> None:
-    """Rewrite the pages, copy the pictures, run the notebook."""
+    """Copy the results, rewrite the pages, run the notebook."""
+    for name in COPIES:
+        shutil.copyfile(ROOT / "data" / name, ROOT / "docs" / Path(name).name)
     for page in PAGES:
         page.write_text(with_tables(page.read_text()))
-    for name in PICTURES:
-        shutil.copyfile(ROOT / "data" / name, ROOT / "docs" / Path(name).name)
     tour = ROOT / "docs/tour.ipynb"
     tour.write_text(run_notebook(tour.read_text()))
 

@@ -1,5 +1,7 @@
 """What the pages say of the code, made from it: every parameter, every file, and the graph of the stages."""
 
+import csv
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -70,7 +72,8 @@ OUTPUTS = {
     "data/plot/attention.png": "True and learned attention of each context.",
     "data/plot/map.png": "The same as maps.",
     "data/plot/mse.png": "The error by epoch.",
-    "data/plot/growth.png": "The attention by epoch.",
+    "data/plot/growth.png": "How attention grew, by epoch.",
+    "data/plot/learned.png": "The scores that the function has learned: each feature of a query with each of a key.",
     "data/plot/epochs": "The attention after each epoch, a picture each.",
     "data/plot/epochs.gif": "The same, moving.",
     "data/study/report.html": "All of a study on one page, which opens without a network.",
@@ -151,6 +154,16 @@ def _of_some(key: str) -> str:
     return f"An option of {', '.join(one for one, entry in ATTENTION_FUNCTIONS.items() if name in entry.options)}."
 
 
+def learn() -> str:
+    """Return a table of what the exercises of learn.md gave."""
+    with (ROOT / "docs/learn/results.csv").open(newline="") as file:
+        found = [
+            (f"`{row[0]}`", f"{float(row[1]):.1e}", *(f"{float(share):.3f}" for share in row[2:]))
+            for row in list(csv.reader(file))[1:]
+        ]
+    return _table([("experiment", "error", r"share of \|a\|", r"share of \|a·w\|"), *found])
+
+
 def _default(key: str) -> str:
     value: Any = DEFAULTS
     for name in key.split("."):
@@ -193,6 +206,22 @@ def _table(rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join([head, f"|{' --- |' * len(rows[0])}", *rest])
 
 
+def findings() -> str:
+    """Return what the default study and the committed run say, as they say it."""
+    with (ROOT / "docs/comparison.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {row[f"model.attention.{one}"]: row[f"found.{one}"] for row in rows for one in ("first", "second")}
+    counts = ", ".join(f"{name} in {number}" for name, number in found.items())
+    metrics = json.loads((ROOT / "data/evaluate/metrics.json").read_text())
+    without = ", ".join(f"{name} {error:.2g}" for name, error in metrics["baseline"].items())
+    lines = (
+        *(row["says"] for row in rows),
+        f"the truth is found by {counts} of {rows[0]['seeds']} seeds",
+        f"the committed run has the error {metrics['mse']:.2g}; without attention: {without}",
+    )
+    return "\n".join(f"- {line}" for line in lines)
+
+
 REFERENCE: Mapping[str, Callable[[], str]] = {
     "parameters": parameters,
     "options": options,
@@ -200,4 +229,6 @@ REFERENCE: Mapping[str, Callable[[], str]] = {
     "normalizers": normalizers,
     "files": files,
     "graph": graph,
+    "findings": findings,
+    "learn": learn,
 }

@@ -8,15 +8,9 @@ import numpy as np
 
 from attention.measures import ATTENTION_COLUMNS, EVALUATION_COLUMNS, history_columns, of_cases, shares
 from attention.params import load_params
-from attention.pictures.figures import (
-    attention_figure,
-    attention_maps,
-    epoch_figure,
-    growth_figure,
-    mse_figure,
-    save_animation,
-)
+from attention.pictures.figures import epoch_figure, mse_figure, save_animation
 from attention.pictures.style import save_figure
+from attention.report.figures import CASE, figures_of, in_order
 from attention.report.page import save_report
 from attention.tasks.problem import CASES
 from attention.views.naming import run_name
@@ -28,7 +22,6 @@ from workbench.tables import read_grid, read_metrics
 from workbench.tracking.run import continue_run
 
 TRAIN, EVALUATE, OUT = Path("data/train"), Path("data/evaluate"), Path("data/plot")
-PICTURED_CASES = 16  # of a task whose attention is another one for each example
 PICTURED_EPOCHS = 20  # of a long training, as many maps as a person would step through
 
 
@@ -42,20 +35,18 @@ def main() -> str:
     errors = history[columns[1]]
     grown = read_grid(TRAIN / "attention.csv", of_cases(ATTENTION_COLUMNS, lookup), len(errors), *shape)
     final = read_grid(EVALUATE / "attention.csv", of_cases(EVALUATION_COLUMNS, lookup), *shape)
-    shown = slice(None if lookup else PICTURED_CASES)
-    attention = grown["attention"][:, shown]
-    final = {name: matrix[shown] for name, matrix in final.items()}
-    truth, normalized, effective = (final[name] for name in ("truth", "normalized", "effective"))
+    attention, truth = grown["attention"], final["truth"]
     needed = (columns[1], "recovery.effective", "baseline.mean", "baseline.linear")
     metrics = read_metrics(EVALUATE / "metrics.json", *needed)
 
-    save_figure(OUT / "attention.png", attention_figure(truth, normalized, effective))
-    save_figure(OUT / "map.png", attention_maps(truth, normalized, effective))
-    save_figure(OUT / "mse.png", mse_figure(errors, {name: metrics[f"baseline.{name}"] for name in ("mean", "linear")}))
-    save_figure(OUT / "growth.png", growth_figure(attention, truth))
+    figures = figures_of(weights, history, attention, final)
+    figures["mse"] = mse_figure(errors, {name: metrics[f"baseline.{name}"] for name in ("mean", "linear")})
+    for name, figure in figures.items():
+        save_figure(OUT / f"{name}.png", figure)
     pictured = np.unique(np.linspace(0, len(attention) - 1, PICTURED_EPOCHS).astype(int)).tolist()
+    rows, row = (slice(None), "context") if lookup else (in_order(truth), CASE)
     for epoch in pictured:
-        save_figure(OUT / f"epochs/{epoch}.png", epoch_figure(epoch, shares(attention[epoch]), truth))
+        save_figure(OUT / f"epochs/{epoch}.png", epoch_figure(epoch, shares(attention[epoch, rows]), truth[rows], row))
     save_animation(OUT / "epochs.gif", [OUT / f"epochs/{epoch}.png" for epoch in pictured])
     name = run_name(weights.origin["parameters"])
     save_report(OUT / "report.html", name, weights, history, pictured, attention, final, metrics)

@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
+from attention.params import load_study
 from attention.pictures import page
 from attention.pictures.page import Control, Section, Table, save_page
 from attention.report.charts import attention_chart, error_chart, map_chart
 from attention.report.page import MOST_NUMBERS, save_report
+from attention.studies.comparison import compare_pairs, pairs
+from attention.studies.groups import MEASURES, Group
+from attention.studies.page import MOST_ROWS
+from attention.studies.page import save_report as save_study
+from attention.studies.trainings import Outcome
 from attention.weights import draw_weights
 
 MOST = 3_000_000  # bytes of a page
@@ -115,3 +122,42 @@ def test_a_page_says_of_how_many_contexts_it_shows_the_first(tmp_path: Path) -> 
     assert len(specs(text)["attention"]["datasets"]["cells"]) == 10 * 5
     assert len(specs(text)["learned"]["datasets"]["cells"]) == 97 * 5
     assert text.count('class="true"') == 24
+
+
+def study(path: Path, configurations: int, seeds: int) -> dict[str, Any]:
+    """Write the page of a study of random outcomes, every fourth configuration diverged; return its charts."""
+    _, ((_, of_training), *_) = load_study(ROOT / "params.yaml")
+    random = np.random.default_rng(79)
+    epochs = of_training.train.epochs
+    groups = [
+        Group(
+            {"train.learning_rate": 0.001 * number, "model.attention": "embedding"},
+            of_training,
+            range(seeds),
+            [
+                Outcome(
+                    random.random((epochs, len(MEASURES))).tolist(), None if number % 4 == 3 else random.random(), True
+                )
+                for _ in range(seeds)
+            ],
+        )
+        for number in range(configurations)
+    ]
+    save_study(path, groups, compare_pairs(groups, pairs(groups, "all")[:99]))
+    return specs(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("configurations", "seeds"), [(1, 1), (2, 3), (73, 211)])
+def test_a_study_of_any_size_has_a_page_of_at_most_three_megabytes(
+    configurations: int, seeds: int, tmp_path: Path
+) -> None:
+    drawn = study(tmp_path / "a.html", configurations, seeds)
+    assert (tmp_path / "a.html").stat().st_size < MOST
+    assert {*drawn} == {"comparison", "curves", "failures"}
+    rows = drawn["comparison"]["datasets"]["spread"]
+    assert len(rows) == min(configurations, MOST_ROWS)
+    medians = [row["of"][0][0] for row in rows]
+    assert [number for number, median in enumerate(medians) if median is None] == [*range(3, len(rows), 4)]
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert ("The first 60 of 73 configurations." in text) == (configurations == 73)
+    assert text.count("<li>") == min(configurations * (configurations - 1) // 2, 50)

@@ -1,13 +1,17 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from attention.params.schema import TrainParams
-from attention.tasks import problem
-from attention.tasks.examples import DrawnTable
-from attention.tasks.problem import lookup
+from attention.tasks import examples, problem
+from attention.tasks.entry import Columns
+from attention.tasks.examples import DrawnTable, ExampleTable, write_examples
+from attention.tasks.problem import Problem, draw_columns, lookup
 from attention.training import loop as training
 from attention.training.loop import Epoch, train
 from attention.weights import draw_weights
+from workbench.stage.errors import DataError
 
 SEED, TRUTH, SEQ_LEN, ROWS = 5, np.array([2, 6, 3]), 7, 211
 
@@ -51,3 +55,27 @@ def test_a_table_of_more_rows_than_a_block_holds_whole_batches_of_is_not_trained
     monkeypatch.setattr(problem, "BLOCK_ROWS", 100)
     params = TrainParams(epochs=3, batch_size=30, learning_rate=0.01, shuffle=False, engine="compiled")
     assert [epoch.loss for epoch in epochs_of(params, [])] == [epoch.loss for epoch in epochs_of(params, None)]
+
+
+def test_a_table_is_checked_as_it_is_first_read_and_what_is_wrong_with_it_ends_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks are read by another thread: a mistake that it finds is told by training."""
+    task = lookup(TRUTH, SEQ_LEN)
+    good, checked, check = list(draw_columns(task, SEED, "train", ROWS, 30)), list[int](), examples._check
+
+    def watched(path: Path, of: Problem, columns: Columns, first_row: int) -> None:
+        checked.append(first_row)
+        check(path, of, columns, first_row)
+
+    monkeypatch.setattr(examples, "_check", watched)
+    params = TrainParams(epochs=3, batch_size=10, learning_rate=0.01, shuffle=True, engine="compiled")
+    write_examples(tmp_path / "good.parquet", good, task)
+    table, initial = ExampleTable(tmp_path / "good.parquet", task), draw_weights("embedding", len(TRUTH), SEQ_LEN, SEED)
+    assert len({epoch.loss for epoch in train(initial, table, params, SEED)}) == 3
+    assert checked == [0, 30, 60, 90, 120, 150, 180, 210]
+
+    good[5] = {**good[5], "y": good[5]["y"] + 1}
+    write_examples(tmp_path / "bad.parquet", good, task)
+    with pytest.raises(DataError, match=r"bad\.parquet: row 150: y is "):
+        list(train(initial, ExampleTable(tmp_path / "bad.parquet", task), params, SEED))

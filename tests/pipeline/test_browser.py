@@ -179,6 +179,12 @@ def test_a_run_shows_its_figure_and_the_attention_of_each_epoch_with_a_slider(
     with urllib.request.urlopen(f"{site}/{address}", timeout=30) as reply:
         assert reply.read() == (project.root / "data/plot/attention.png").read_bytes()
 
+    page.goto(f"{place}/artifacts/plot/report.html")
+    report = page.frame_locator("iframe")
+    expect(report.locator("html[data-drawn]")).to_be_attached()
+    expect(report.get_by_role("slider", name="Epoch")).to_be_visible()
+    picture("report")
+
     page.goto(f"{place}/model-metrics")
     page.get_by_placeholder("Search metric charts").fill("attention")
     last = last_epoch(project, run)["epoch"]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ from conftest import ROOT, clean_environment
 
 import reference
 from attention.functions import OPTIONS
-from attention.params.schema import Params
+from attention.params.schema import Params, disagreements
 from attention.tasks import TASKS
 from build import PAGES, TABLE, with_tables
-from workbench.stage.params import known_keys
+from learn import PAGE as LEARN
+from learn import exercises
+from workbench.stage.params import check_tree, known_keys, parse_value, read_tree
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -69,3 +72,19 @@ def test_a_dead_link_or_anchor_stops_the_site(tmp_path: Path) -> None:
     done = build_site(tmp_path / "mkdocs.yml", tmp_path / "site")
     assert done.returncode == 1
     assert done.stderr.count("WARNING") == 2
+
+
+def test_every_exercise_has_a_command_that_can_run_and_the_picture_that_answers() -> None:
+    found = exercises(LEARN.read_text())
+    assert len(found) == 6
+    for name, (command, picture) in found.items():
+        assert (ROOT / f"docs/learn/{name}-{picture}.png").exists(), "`python docs/learn.py` draws it"
+        assert command[:3] == ["dvc", "exp", "run"]
+        assert command[-1] == "plot"
+        tree = read_tree(Params, ROOT / "params.yaml")
+        for change in (change for flag, change in pairwise(command) if flag == "-S"):
+            key, _, value = change.partition("=")
+            section, _, leaf = key.partition(".")
+            assert leaf in tree[section]
+            tree[section][leaf] = parse_value(value)
+        assert list(disagreements(check_tree(Params, tree, name))) == []

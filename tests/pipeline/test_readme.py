@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -16,11 +15,9 @@ import pytest
 from conftest import ROOT, Project, clean_environment, warm_commands
 
 from attention.functions import ATTENTION_FUNCTIONS, FAMILIES
-from attention.params.schema import Params
-from build import PICTURES, TABLE, with_tables
+from build import COPIES
 from workbench.command.dvc_lock import locked_outputs
 from workbench.stage.outputs import md5
-from workbench.stage.params import known_keys
 
 README = (ROOT / "README.md").read_text()
 PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
@@ -109,39 +106,14 @@ def answers(address: str) -> bool:
         return False
 
 
-def table_keys() -> Iterator[str]:
-    for row in re.findall(r"^\| (`[a-z._`, ]+) \|", README, re.M):
-        yield from re.findall(r"`([a-z._]+)`", row)
-
-
-def test_the_readme_explains_every_parameter() -> None:
-    assert set(known_keys(Params)) <= set(table_keys())
-
-
-def test_the_readme_names_every_attention_function_and_module() -> None:
-    for name in FUNCTIONS:
-        assert f"`{name}`" in README
-    for module in (ROOT / "stages/attention").glob("[a-z]*.py"):
-        assert re.search(rf"\b{module.stem}\b", README), module.stem
-
-
-def test_the_table_of_functions_is_that_of_the_registry() -> None:
-    for name in FUNCTIONS:
-        function = ATTENTION_FUNCTIONS[name]
-        options = ", ".join(f"`{key}` {option.default}".removesuffix(".0") for key, option in function.options.items())
-        cells = (f"`{name}`", function.equation, function.values, options, function.source)
-        assert f"| {' | '.join(cells)} |" in README.splitlines(), "the README lacks this row"
-
-
-def test_the_tables_are_those_that_were_measured() -> None:
-    assert with_tables(README) == README, "`make docs` puts them there"
-    assert README.count("<!-- end -->") == len(TABLE.findall(README)) > 2
-    assert with_tables(README.replace("| 1.0 |", "| 1.1 |")) == README, "a stale table would be seen"
+def test_the_readme_is_read_in_one_sitting() -> None:
+    assert len(README.splitlines()) <= 150
+    assert len(README.split()) <= 1600
 
 
 def test_the_comparison_names_every_function() -> None:
     measured = (ROOT / "benchmarks/results/functions.md").read_text()
-    assert all(f"\n| {name} | " in measured for name in FUNCTIONS)
+    assert all(f"\n| {name} | " in measured for name in ATTENTION_FUNCTIONS)
 
 
 def test_a_function_of_one_s_own_is_one_block_in_one_file(project: Project) -> None:
@@ -162,6 +134,6 @@ def test_a_function_of_one_s_own_is_one_block_in_one_file(project: Project) -> N
     assert (project.root / "data/plot/attention.png").exists()
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_the_pictures_of_the_readme_are_those_that_the_pipeline_draws(name: str) -> None:
+@pytest.mark.parametrize("name", COPIES)
+def test_the_results_that_pages_show_are_those_of_the_pipeline(name: str) -> None:
     assert locked_outputs((ROOT / "dvc.lock").read_text())[f"data/{name}"] == md5(ROOT / "docs" / Path(name).name)

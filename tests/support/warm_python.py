@@ -90,6 +90,7 @@ def serve(address: str, owner: int) -> None:
             request, files = _receive(client)
             pid = os.fork()
             if pid == 0:
+                os.setpgid(0, 0)  # what it starts ends with it, as with a command in its own group
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 for each in (server, woken, wake, client, *waiting.values()):
@@ -100,8 +101,8 @@ def serve(address: str, owner: int) -> None:
             waiting[pid] = client
         for pid, client in waiting.items():
             if client in readable:  # it says nothing more: its process was killed
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
 
 
 def _is_alive(number: int) -> bool:

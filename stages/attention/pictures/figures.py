@@ -42,8 +42,8 @@ def attention_figure(truth: Floats, normalized: Floats, effective: Floats) -> Fi
     return figure
 
 
-def attention_maps(truth: Floats, normalized: Floats, effective: Floats) -> Figure:
-    """Draw the same three matrices as maps side by side."""
+def attention_maps(truth: Floats, normalized: Floats, effective: Floats, row: str = "context") -> Figure:
+    """Draw the same three matrices as maps side by side; `row` is what a row of them is called."""
     contexts, positions = truth.shape
     figure = Figure(figsize=(min(18, 5 + 0.45 * positions), min(14, 2 + 0.22 * contexts)))
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
@@ -53,7 +53,7 @@ def attention_maps(truth: Floats, normalized: Floats, effective: Floats) -> Figu
         panel.set_xlabel("position")
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
-    panels[0].set_ylabel("context")
+    panels[0].set_ylabel(row)
     figure.colorbar(image, ax=panels, shrink=0.8)
     return figure
 
@@ -106,7 +106,7 @@ def growth_figure(attention: Floats, truth: Floats) -> Figure:
     return figure
 
 
-def epoch_figure(epoch: int, normalized: Floats, truth: Floats) -> Figure:
+def epoch_figure(epoch: int, normalized: Floats, truth: Floats, row: str = "context") -> Figure:
     """Draw normalized attention (n_contexts, seq_len) after one epoch as a map; a ring marks each true position."""
     contexts, positions = normalized.shape
     figure = Figure(figsize=(min(12, max(5, 2.5 + 0.5 * positions)), min(12, max(2.5, 1.5 + 0.5 * contexts))))
@@ -114,7 +114,7 @@ def epoch_figure(epoch: int, normalized: Floats, truth: Floats) -> Figure:
     image = panel.imshow(normalized, vmin=0, vmax=1)
     rows, columns = np.nonzero(truth)
     panel.scatter(columns, rows, s=60, facecolors="none", edgecolors="white", linewidths=1.5)
-    panel.set(title=f"after epoch {epoch}: |a|, normalized; rings: truth", xlabel="position", ylabel="context")
+    panel.set(title=f"after epoch {epoch}: |a|, normalized; rings: truth", xlabel="position", ylabel=row)
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
     figure.colorbar(image, ax=panel)

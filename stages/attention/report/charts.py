@@ -15,15 +15,12 @@ Floats = NDArray[np.float64]
 ROW, BAR = 56, 0.85  # pixels of a row of bars, and the part of it that a share of 1 fills
 SEEN = 0.02  # smaller shares would be a line on the ground
 POSITIONS = alt.X("position:O", title="position", axis=alt.Axis(labelAngle=0, labelOverlap=True, grid=False))
-PLACE = [
-    alt.Tooltip("case:Q", title="context"),
-    alt.Tooltip("position:Q"),
-    alt.Tooltip("right:N", title="true position"),
-]
 RIGHT = "datum.true > 0 ? 'yes' : 'no'"
 
 
-def attention_chart(attention: Floats, shares: Floats, truth: Floats, effective: Floats) -> Specification:
+def attention_chart(
+    attention: Floats, shares: Floats, truth: Floats, effective: Floats, row: str = "context"
+) -> Specification:
     """Draw shares of attention (steps, cases, positions) as bars within frames of truth, at the step of a control.
 
     At the last step, the only one of which the output weights are known, a line shows the effective share.
@@ -42,13 +39,13 @@ def attention_chart(attention: Floats, shares: Floats, truth: Floats, effective:
     )
     axis = alt.Axis(
         values=[case + 0.5 for case in range(cases)],
-        labelExpr="'context ' + floor(datum.value)",
+        labelExpr=f"'{row} ' + floor(datum.value)",
         grid=False,
         domain=False,
         ticks=False,
     )
     y = alt.Y("low:Q", title=None, axis=axis, scale=alt.Scale(domain=[0, cases], reverse=True, nice=False))
-    tips = [*PLACE, told("a", "attention a"), told("part", "share of |a|")]
+    tips = [*_place(row), told("a", "attention a"), told("part", "share of |a|")]
     last = cells.transform_filter(f"step == {len(attention) - 1} && datum.effective >= {SEEN}").mark_tick(
         color=EFFECTIVE, thickness=3, aria=False
     )
@@ -111,7 +108,7 @@ def share_chart(epochs: Sequence[int], steps: Sequence[int | None], measures: Ma
     return specification(220, layers, {"epochs": _points(epochs, steps, **measures)}, step=_last(steps))
 
 
-def map_chart(truth: Floats, shown: Mapping[str, Floats]) -> Specification:
+def map_chart(truth: Floats, shown: Mapping[str, Floats], row: str = "context") -> Specification:
     """Draw matrices (cases, positions) as a map, the one whose number a control says; frames stand on the truth."""
     rows = _cells(true=truth, shown=np.stack([*shown.values()], axis=-1))
     cells = chart("cells").transform_calculate(
@@ -119,10 +116,10 @@ def map_chart(truth: Floats, shown: Mapping[str, Floats]) -> Specification:
         right=RIGHT,
         **{f"of{number}": f"datum.shown[{number}]" for number in range(len(shown))},
     )
-    y = alt.Y("case:O", title="context", axis=alt.Axis(labelOverlap=True))
+    y = alt.Y("case:O", title=row, axis=alt.Axis(labelOverlap=True))
     legend = alt.Legend(gradientLength=160, format=".2f")
     colour = alt.Color("value:Q", title=None, scale=alt.Scale(scheme="cividis"), legend=legend)
-    tips = [*PLACE, *(told(f"of{number}", name) for number, name in enumerate(shown))]
+    tips = [*_place(row), *(told(f"of{number}", name) for number, name in enumerate(shown))]
     true = cells.transform_filter("datum.true > 0")
     layers = (
         cells.mark_rect().encode(POSITIONS, y, colour, tooltip=tips),
@@ -130,6 +127,27 @@ def map_chart(truth: Floats, shown: Mapping[str, Floats]) -> Specification:
         true.mark_rect(filled=False, stroke=TRUTH, strokeWidth=1.5, aria=False).encode(POSITIONS, y),
     )
     return specification(int(min(640, max(90, 28 * len(truth)))), layers, {"cells": rows}, map=0)
+
+
+def scores_chart(scores: Floats) -> Specification:
+    """Draw learned scores (query features, key features) as a map."""
+    rows = [
+        {"query": query, "key": key, "score": rounded(scores[query, key])}
+        for query in range(scores.shape[0])
+        for key in range(scores.shape[1])
+    ]
+    x = alt.X("key:O", title="key", axis=alt.Axis(labelAngle=0, labelOverlap=True))
+    y = alt.Y("query:O", title="query", axis=alt.Axis(labelOverlap=True))
+    legend = alt.Legend(gradientLength=160, format=".1f")
+    colour = alt.Color("score:Q", title=None, scale=alt.Scale(scheme="cividis"), legend=legend)
+    cells = chart("scores").mark_rect().encode(x, y, colour, tooltip=["query:Q", "key:Q", told("score", "score")])
+    return specification(int(min(640, max(90, 16 * len(scores)))), (cells,), {"scores": rows})
+
+
+def _place(row: str) -> list[alt.Tooltip]:
+    """Return what is said of where a cell is."""
+    position, right = alt.Tooltip("position:Q"), alt.Tooltip("right:N", title="true position")
+    return [alt.Tooltip("case:Q", title=row), position, right]
 
 
 def _cells(**matrices: Floats) -> list[dict[str, Any]]:

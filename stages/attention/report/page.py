@@ -9,7 +9,8 @@ import numpy as np
 
 from attention.measures import shares
 from attention.pictures.page import Chart, Control, Section, Table, save_page
-from attention.report.charts import Floats, attention_chart, error_chart, map_chart, share_chart
+from attention.report.charts import Floats, attention_chart, error_chart, map_chart, scores_chart, share_chart
+from attention.report.figures import learned_scores
 from attention.weights import Weights
 
 MOST_BARS, MOST_STEPS_OF_BARS, MOST_CELLS = 10, 60_000, 12_000  # what a page of 3 MB has room for
@@ -44,6 +45,7 @@ def save_report(
     """
     baselines = {key.removeprefix("baseline."): value for key, value in metrics.items() if key.startswith("baseline.")}
     error = "loss" if weights.classes else "mse"
+    row = "case" if weights.problem else "context"
     lead = (
         _problem(weights),
         f"{ERRORS[error]} on new data after {len(attention)} epochs: {metrics[error]:.3g}. Without attention: "
@@ -51,9 +53,9 @@ def save_report(
         + f". Share of |a·w| on the true position: {metrics['recovery.effective']:.4f}.",
     )
     sections = (
-        _attention(pictured, attention, final),
+        _attention(pictured, attention, final, row),
         _curves(pictured, history, error, baselines),
-        _learned(final),
+        _learned(weights, final, row),
         _origin(weights),
         _commands(weights.key),
     )
@@ -75,17 +77,17 @@ def _problem(weights: Weights) -> str:
     )
 
 
-def _attention(pictured: Sequence[int], attention: Floats, final: Mapping[str, Floats]) -> Section:
+def _attention(pictured: Sequence[int], attention: Floats, final: Mapping[str, Floats], row: str) -> Section:
     truth = final["truth"]
     shown = _first(len(truth), MOST_BARS, MOST_STEPS_OF_BARS // (2 * len(pictured) * truth.shape[1]))
     steps = attention[list(pictured), :shown]
-    chart = attention_chart(steps, shares(steps), truth[:shown], final["effective"][:shown])
+    chart = attention_chart(steps, shares(steps), truth[:shown], final["effective"][:shown], row)
     return Section(
         "Where it looks",
         "The black frame is the right answer. The bars are what the network has learned so far: each position's share "
         "of |a|. At the last epoch, a blue line is the position's share of |a·w|: what counts for the answer.",
         (Control("range", "step", "Epoch", [str(epoch) for epoch in pictured], len(pictured) - 1),),
-        (Chart("attention", chart, f"Point at a place to see its numbers.{_of(shown, len(truth))}", ("step",)),),
+        (Chart("attention", chart, f"Point at a place to see its numbers.{_of(shown, len(truth), row)}", ("step",)),),
     )
 
 
@@ -120,14 +122,14 @@ def _curves(
     )
 
 
-def _learned(final: Mapping[str, Floats]) -> Section:
+def _learned(weights: Weights, final: Mapping[str, Floats], row: str) -> Section:
     truth, attention = final["truth"], final["attention"]
     shown = _first(len(truth), MOST_CELLS // truth.shape[1])
     matrices = {"attention a": attention, "share of |a|": final["normalized"], "share of |a·w|": final["effective"]}
     rows, columns = (min(size, MOST_NUMBERS) for size in truth.shape)
     numbers = Table(
-        f"The numbers: attention a after the last epoch, the true position in a frame{_of(rows, len(truth))}",
-        ["context", *(f"position {position}" for position in range(columns))],
+        f"The numbers: attention a after the last epoch, the true position in a frame{_of(rows, len(truth), row)}",
+        [row, *(f"position {position}" for position in range(columns))],
         [[str(context), *(f"{value:.4f}" for value in attention[context, :columns])] for context in range(rows)],
         frozenset((int(context), int(position) + 1) for context, position in np.argwhere(truth > 0)),
         numbers=True,
@@ -139,14 +141,26 @@ def _learned(final: Mapping[str, Floats]) -> Section:
         (
             Chart(
                 "learned",
-                map_chart(truth[:shown], {name: matrix[:shown] for name, matrix in matrices.items()}),
-                f"A row a context, a column a position; frames are on the true ones.{_of(shown, len(truth))}",
+                map_chart(truth[:shown], {name: matrix[:shown] for name, matrix in matrices.items()}, row),
+                f"A row a {row}, a column a position; frames are on the true ones.{_of(shown, len(truth), row)}",
                 ("map",),
             ),
+            *_scores(weights),
         ),
         (numbers,),
         folded=True,
     )
+
+
+def _scores(weights: Weights) -> list[Chart]:
+    scores = learned_scores(weights.function, weights.arrays) if weights.problem else None
+    if scores is None or not weights.problem or scores.size > MOST_CELLS:
+        return []
+    about = (
+        f"What the function has learned, not of one case but of all: the score of each feature of a query with each of "
+        f"a key ({weights.problem.keys}). Attention goes where it is large."
+    )
+    return [Chart("scores", scores_chart(scores), about)]
 
 
 def _origin(weights: Weights) -> Section:
@@ -183,5 +197,5 @@ def _first(count: int, *most: int) -> int:
     return max(1, min(count, *most))
 
 
-def _of(shown: int, count: int) -> str:
-    return "" if shown == count else f" (The first {shown} contexts of {count}.)"
+def _of(shown: int, count: int, row: str) -> str:
+    return "" if shown == count else f" (The first {shown} {row}s of {count}.)"

@@ -9,22 +9,24 @@ from attention.pictures.charts import DASHES, DECADES, EPOCHS, LINES, Specificat
 from attention.pictures.style import EFFECTIVE, GREY, TRUTH
 
 SPREAD = ("median", "lower quartile", "upper quartile", "interval of the median, from", "to")
-CHOSEN = "indexof(functions, datum.function) >= 0"
+CHOSEN = "indexof(functions, datum.function) >= 0 && (task == 0 || datum.task == task)"
 
 
 def spread_chart(rows: Sequence[Mapping[str, Any]], most_dots: int) -> Specification:
     """Draw a measure of configurations, a row each: every training, the quartiles, the median and its interval.
 
     Args:
-        rows: `name`; `function`, its number in the control `functions`; `trainings` (n, measures); and `spread`
-            (measures, 5): median, quartiles, ends of the median's interval. The first measure is an error, on a log
-            axis; the control `measure` has its number.
+        rows: `name`; `function` and `task`, their numbers in the controls `functions` and `task`; `trainings` (n,
+            measures); and `spread` (measures, 5): median, quartiles, ends of the median's interval. The first measure
+            is an error, on a log axis; the control `measure` has its number.
         most_dots: of a configuration at most so many trainings are drawn.
 
     """
-    about = [{name: row[name] for name in ("name", "function")} | {"row": n} for n, row in enumerate(rows)]
+    about = [{name: row[name] for name in ("name", "function", "task")} | {"row": n} for n, row in enumerate(rows)]
     dots = [
-        a | {"of": rounded(one)} for a, row in zip(about, rows, strict=True) for one in row["trainings"][:most_dots]
+        {"row": number, "function": row["function"], "task": row["task"], "of": rounded(one)}
+        for number, row in enumerate(rows)
+        for one in row["trainings"][:most_dots]
     ]
     spread = [a | {"of": rounded(row["spread"])} for a, row in zip(about, rows, strict=True)]
 
@@ -67,13 +69,13 @@ def spread_chart(rows: Sequence[Mapping[str, Any]], most_dots: int) -> Specifica
     )
     functions = sorted({row["function"] for row in rows})
     data = {"trainings": dots, "spread": spread, "names": about}
-    return specification(48 * len(rows) + 20, layers, data, measure=0, functions=functions)
+    return specification(48 * len(rows) + 20, layers, data, measure=0, functions=functions, task=0)
 
 
 def curves_chart(rows: Sequence[Mapping[str, Any]]) -> Specification:
     """Draw median errors by epoch, `curve` (epochs, errors) of each row, a line each with a colour and a dash."""
     points = [
-        {"row": number, "name": row["name"], "function": row["function"], "epoch": int(epoch)}
+        {"row": number, "name": row["name"], "function": row["function"], "task": row["task"], "epoch": int(epoch)}
         | {"error": rounded(error)}
         for number, row in enumerate(rows)
         for epoch, error in zip(*row["curve"], strict=True)
@@ -93,4 +95,51 @@ def curves_chart(rows: Sequence[Mapping[str, Any]]) -> Specification:
         lines.mark_circle(size=60, opacity=1).encode(EPOCHS, y, colour, tooltip=tips),
     )
     functions = sorted({row["function"] for row in rows})
-    return specification(280, layers, {"curves": points}, functions=functions)
+    return specification(280, layers, {"curves": points}, functions=functions, task=0)
+
+
+def failures_chart(rows: Sequence[Mapping[str, Any]], most_dots: int) -> Specification:
+    """Draw the error of each training against its share of attention on the truth: both low is a silent failure."""
+    points = [
+        {"name": row["name"], "function": row["function"], "task": row["task"]}
+        | {"error": rounded(one[0]), "share": rounded(one[1])}
+        for row in rows
+        for one in row["trainings"][:most_dots]
+    ]
+    named = [row["name"] for row in rows]
+    colours = [LINES[number % len(LINES)] for number in range(len(rows))]
+    legend = alt.Legend(columns=1) if len(rows) <= len(LINES) else None
+    colour = alt.Color("name:N", title=None, scale=alt.Scale(domain=named, range=colours), legend=legend)
+    shape = alt.Shape("name:N", title=None, scale=alt.Scale(domain=named), legend=legend)
+    x = alt.X("error:Q", title="error on new data", scale=alt.Scale(type="log"), axis=DECADES)
+    y = alt.Y("share:Q", title="share of |a| on the true position", scale=alt.Scale(domain=[0, 1]))
+    told = [alt.Tooltip("name:N", title="configuration"), alt.Tooltip("error:Q", format=".3g"), "share:Q"]
+    drawn = chart("points").transform_filter(CHOSEN).transform_filter("datum.error > 0")
+    layers = (drawn.mark_point(size=50, opacity=0.8, aria=False).encode(x, y, colour, shape, tooltip=told),)
+    functions = sorted({row["function"] for row in rows})
+    return specification(320, layers, {"points": points}, functions=functions, task=0)
+
+
+def medians_chart(rows: Sequence[Mapping[str, Any]], functions: Sequence[str], tasks: Sequence[str]) -> Specification:
+    """Draw a measure's median for each function and task as a map with the numbers; on a log scale where an error."""
+    cells = [
+        {"name": functions[row["function"]], "on": tasks[row["task"] - 1], "of": rounded(row["spread"])} for row in rows
+    ]
+    numbers = {name: f"datum.of[measure][{n}]" for n, name in enumerate(("median", "q1", "q3", "low", "high"))}
+    value = "measure == 0 && isValid(datum.median) ? log(max(datum.median, 1e-30)) / LN10 : datum.median"
+    said = "measure == 0 ? format(datum.median, '.0e') : format(datum.median, '.2f')"
+    drawn = chart("cells").transform_calculate(**numbers).transform_calculate(value=value, said=said)
+    x = alt.X("on:N", title=None, sort=[*tasks], axis=alt.Axis(labelAngle=-30, orient="top"))
+    y = alt.Y("name:N", title=None, sort=[*functions])
+    told = [
+        alt.Tooltip("name:N", title="function"),
+        alt.Tooltip("on:N", title="task"),
+        *(alt.Tooltip(f"{name}:Q", title=title, format=".3g") for name, title in zip(numbers, SPREAD, strict=True)),
+    ]
+    colour = alt.Color("value:Q", scale=alt.Scale(scheme="cividis"), legend=None)
+    layers = (
+        drawn.mark_rect().encode(x, y, colour, tooltip=told),
+        drawn.mark_text(stroke="white", strokeWidth=3, aria=False).encode(x, y, text="said:N"),
+        drawn.mark_text(color=TRUTH, aria=False).encode(x, y, text="said:N"),
+    )
+    return specification(34 * len(functions) + 60, layers, {"cells": cells}, measure=0)

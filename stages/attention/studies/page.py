@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from attention.pictures.page import Chart, Control, Section, Table, save_page
-from attention.studies.charts import curves_chart, spread_chart
+from attention.studies.charts import curves_chart, failures_chart, medians_chart, spread_chart
 from attention.studies.comparison import Comparison, show
 from attention.studies.groups import MEASURES, Group
 from attention.studies.report import differing
 
-MOST_ROWS, MOST_DOTS, MOST_POINTS, MOST_PAIRS = 60, 8_000, 50, 50  # what a page has room for
+MOST_ROWS, MOST_DOTS, MOST_POINTS, MOST_PAIRS = 60, 4_000, 50, 50  # what a page has room for
 NAMES = {
     "mse": "error on new data (mean squared)",
     "normalized": "share of |a| on the true position",
@@ -57,8 +57,11 @@ def _sentences(comparisons: Sequence[Comparison]) -> list[Section]:
 
 def _charts(shown: Sequence[Group], count: int, seeds: int) -> list[Section]:
     functions = [*dict.fromkeys(each.params.model.attention for each in shown)]
-    rows = [_row(each, functions) for each in shown]
+    tasks = [*dict.fromkeys(_task(each) for each in shown)]
+    rows = [_row(each, functions, tasks) for each in shown]
     controls = [Control("select", "measure", "Measure", [NAMES[measure] for measure in MEASURES])]
+    if len(tasks) > 1:
+        controls.append(Control("select", "task", "Task", ["all tasks", *tasks]))
     if len(functions) > 1:
         controls.append(Control("checks", "functions", "Attention functions", functions))
     dots = max(1, MOST_DOTS // len(rows))
@@ -75,8 +78,9 @@ def _charts(shown: Sequence[Group], count: int, seeds: int) -> list[Section]:
                     spread_chart(rows, dots),
                     "Grey ticks: a training each. Thin line: half of them. Dot and thick bar: the median and its 90 % "
                     f"interval, which takes 5 seeds. Point at a dot to see its numbers.{first}{few}",
-                    ("measure", "functions"),
+                    ("measure", "functions", "task"),
                 ),
+                *_which_needs_what(rows, functions, tasks),
             ),
         ),
         Section(
@@ -86,19 +90,40 @@ def _charts(shown: Sequence[Group], count: int, seeds: int) -> list[Section]:
                     "curves",
                     curves_chart(rows),
                     f"The median error after each epoch, on a logarithmic axis.{first}",
-                    ("functions",),
+                    ("functions", "task"),
+                ),
+            ),
+        ),
+        Section(
+            "Found, or only right",
+            charts=(
+                Chart(
+                    "failures",
+                    failures_chart(rows, dots),
+                    "A mark is a training. At the top it found where to look. On the left but low, its answers are "
+                    f"good, and its attention says nothing of why.{first}{few}",
+                    ("functions", "task"),
                 ),
             ),
         ),
     ]
 
 
-def _row(each: Group, functions: Sequence[str]) -> dict[str, Any]:
+def _which_needs_what(rows: Sequence[dict[str, Any]], functions: Sequence[str], tasks: Sequence[str]) -> list[Chart]:
+    """Return a map of functions and tasks, where the grid has just these."""
+    if len(tasks) < 2 or len(rows) != len({(row["function"], row["task"]) for row in rows}):
+        return []
+    about = "The median of the measure for each function and task. Point at a field to see the interval."
+    return [Chart("tasks", medians_chart(rows, functions, tasks), about, ("measure",))]
+
+
+def _row(each: Group, functions: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:
     epochs = np.unique(np.linspace(0, each.params.train.epochs - 1, MOST_POINTS).astype(int))
     medians = np.median(each.histories[:, epochs, 0], axis=0) if len(each.histories) else np.empty(0)
     return {
         "name": each.name,
         "function": functions.index(each.params.model.attention),
+        "task": tasks.index(_task(each)) + 1,  # 0 stands for all of them
         "trainings": each.results,
         "spread": np.stack([*each.spread.values()]),
         "curve": (epochs[: len(medians)], medians),
@@ -115,6 +140,10 @@ def _table(shown: Sequence[Group]) -> Table:
         rows.append([each.name, found, str(each.diverged), f"{show(error[0])}{interval}", *numbers])
     columns = ["configuration", "found the truth", "diverged", "error on new data", "share of |a|", "share of |a·w|"]
     return Table("Numbers of the study", columns, rows, numbers=True)
+
+
+def _task(each: Group) -> str:
+    return str(getattr(each.params.data, "task", "lookup"))
 
 
 def _count(number: int, what: str) -> str:

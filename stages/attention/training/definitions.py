@@ -13,7 +13,7 @@ from attention.weights import Weights, array_shapes
 from workbench.stage.outputs import digest_of_code
 
 ATTENTION = Path(__file__).parents[1]
-ROOMS = ("functions", "network.py", "training/definitions.py", "weights.py")  # what defines a network
+ROOMS = ("functions", "network.py", "training", "weights.py")  # what defines a network
 Fields = dict[str, tuple[tuple[int, ...], str]]
 Function = Callable[[dict[str, Any], dict[str, Any]], Any]
 
@@ -98,7 +98,8 @@ def _definition(weights: Weights, what: str, fields: Fields, build: Callable[[],
     shape = [weights.n_contexts, weights.seq_len, weights.n_keys, weights.classes]
     sizes = [weights.function, *shape, sorted(weights.options.items())]
     code = ATTENTION_FUNCTIONS[weights.function].attend.__code__
-    digest = json.dumps([what, sizes, code_digest(code.co_filename), code.co_qualname, code.co_firstlineno])
+    source = [code_digest(code.co_filename), code.co_qualname, code.co_firstlineno]
+    digest = json.dumps([what, sizes, [*fields.items()], source])
     if digest not in _made:
         _made[digest] = Definition(weights.function, digest, array_shapes(weights), fields, build)
     return _made[digest]

@@ -1,6 +1,7 @@
 """Training: the article's loop, an epoch at a time, over whichever engine does the arithmetic."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,9 +118,16 @@ def _block_rows(table: Table, params: TrainParams) -> int:
 
 
 def _blocks(table: Table, params: TrainParams, seed: int, epoch: int) -> Iterator[Examples]:
-    if not params.shuffle:
-        yield from table.blocks(_block_rows(table, params))
-        return
+    """Yield the blocks of an epoch; each is read while the one before is trained on."""
+    with ThreadPoolExecutor(1) as reader:
+        blocks = _ordered(table, params, seed, epoch)
+        coming = reader.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = reader.submit(next, blocks, None)
+            yield block
+
+
+def _ordered(table: Table, params: TrainParams, seed: int, epoch: int) -> Iterator[Examples]:
     order = stream(seed, "shuffle", epoch)
     for block in table.blocks(_block_rows(table, params)):
-        yield block.take(order.permutation(len(block.targets)))
+        yield block.take(order.permutation(len(block.targets))) if params.shuffle else block

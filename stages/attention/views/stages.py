@@ -52,7 +52,7 @@ def show_pictures(run: Run, root: Path = Path()) -> None:
     """Show the pictures, those of the epochs with a slider."""
     out = root / "data/plot"
     _show_history(run, root)  # where DVC took the training from its cache, nobody has shown it
-    run.log_files(out, "attention.png", "map.png", "mse.png", "growth.png", "epochs.gif", "report.html")
+    run.log_files(out, "attention.png", "map.png", "mse.png", "growth.png", "learned.png", "epochs.gif", "report.html")
     run.log_images({int(path.stem): path for path in (out / "epochs").glob("*.png")}, "attention")
 
 

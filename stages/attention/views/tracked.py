@@ -26,11 +26,11 @@ def experiment(weights: Weights) -> Experiment:
 
 def _run_about(run_id: str) -> str:
     """Return what a person reads first on the run's page: where the figure is, and how to have it all again."""
-    figure, report = (f"get-artifact?path=plot/{name}&run_uuid={run_id}" for name in ("attention.png", "report.html"))
+    figure = f"get-artifact?path=plot/attention.png&run_uuid={run_id}"
     return (
-        f"[True and learned attention]({figure}), and [all of the run on one page]({report}), drawn by the stage "
-        "`plot`; *Model metrics* has the curves, and the attention after every epoch with a slider. The same files "
-        f"again: `attention restore {run_id} DIR`.\n"
+        f"[True and learned attention]({figure}), drawn by the stage `plot`; *Model metrics* has the curves, and the "
+        "attention after every epoch with a slider; *Artifacts* has all of it on one page, `plot/report.html`. The "
+        f"same files again: `attention restore {run_id} DIR`.\n"
     )
 
 
