@@ -177,8 +177,8 @@ def summarise(function: str, rows: list[Row]) -> Row:
     settled = int(np.isfinite(columns["steps"]).sum())
     number = int(columns["found"].sum())
     low, high = share_interval(number, len(rows))
-    data = load_params().data
-    weights = draw_weights(function, data.n_contexts, data.seq_len, 0)
+    problem = load_params().data.problem(0)
+    weights = draw_weights(function, problem.n_queries, problem.seq_len, 0)
     return {
         "function": function,
         "found": f"{number} of {len(rows)} ({low:.0%} to {high:.0%})",

@@ -55,7 +55,7 @@ def varies(seeds: Sequence[int]) -> Counted:
     errors = []
     for seed in seeds:
         initial, examples, _, _ = draw(Training(params, seed))
-        errors.append([epoch.mse for epoch in train(initial, examples, params.train, seed)][1])
+        errors.append([epoch.loss for epoch in train(initial, examples, params.train, seed)][1])
     low, least, most, high = np.quantile(errors, [0.05, 0, 1, 0.95], method="inverted_cdf")
     yield "embedding", "training error after the second epoch, the largest to the smallest", f"{most / least:.0f}"
     yield "embedding", "the same without the lowest and the highest 5 % of the seeds", f"{high / low:.0f}"

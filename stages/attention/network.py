@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.tasks.problem import Examples
 from attention.weights import Arrays, Weights, draw_weights, load_weights
 from workbench.stage.streams import stream
 
@@ -119,3 +121,12 @@ def losses(outputs: Tensor, targets: Tensor) -> Tensor:
 def load_model(path: str | Path) -> AttentionNetwork:
     """Rebuild the network of a model file (see `load_weights` for what is refused)."""
     return AttentionNetwork.from_weights(load_weights(path))
+
+
+def torch_attention(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
+    """Return the attention (n, seq_len) that a network with these weights pays in each example, or each context."""
+    queries, keys = torch.arange(weights.n_contexts), None
+    if examples is not None:
+        queries, keys = torch.tensor(examples.queries), torch.tensor(examples.keys)
+    with torch.no_grad():
+        return AttentionNetwork.from_weights(weights).get_attention(queries, keys).numpy().copy()

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import ROOT
 
 from attention.tasks import TASKS
 from attention.tasks.entry import Columns, Sizes, Streams, Task, TaskError
@@ -524,3 +525,16 @@ def test_streams_have_names_of_their_own() -> None:
     assert [purpose for purpose, tasks in used.items() if len(tasks) > 1] == []
     first = stream(0, "train recall values").random((7, 8), dtype=np.float32)
     assert np.array_equal(drawn(make_problem("recall"), 7, seed=0)["x"], first)
+
+
+def test_the_task_of_one_s_own_on_the_page_of_tasks_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = (ROOT / "docs/tasks.md").read_text(encoding="utf-8")
+    module: dict[str, Any] = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], module)  # noqa: S102 - our own page
+    monkeypatch.setitem(TASKS, "first", module["TASKS"]["first"])
+    problem = make_problem("first", {"seq_len": 7})
+    assert leaks(problem) == []
+    write_examples(tmp_path / "train.parquet", draw_columns(problem, 0, "train", ROWS, 47), problem)
+    table = open_examples(tmp_path, "train")
+    assert table.problem == problem
+    assert sum(len(block.targets) for block in table.blocks(13)) == ROWS

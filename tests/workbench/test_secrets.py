@@ -142,3 +142,9 @@ def test_nothing_secret_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             ("train: ValueError: refused ***",)
         ]
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+
+
+def test_the_name_of_an_author_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "mary")
+    monkeypatch.setenv("HTTP_AUTHORIZATION", "swordfish")
+    assert without_secrets("mary, author: mary, swordfish") == "mary, author: mary, ***"

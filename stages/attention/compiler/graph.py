@@ -1,4 +1,4 @@
-"""What a program computes, as a graph of seven kinds of nodes, made simple as it is made.
+"""What a program computes, as a graph of eight kinds of nodes, made simple as it is made.
 
     constant  equal numbers, or an array of numbers
     affine    integers that are an affine function of where they stand: what `arange` gives

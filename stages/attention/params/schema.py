@@ -1,6 +1,6 @@
 """The schema of params.yaml: its sections, and what each value may be."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model
@@ -42,10 +42,12 @@ class TaskParams(Section):
             if name in TASKS[self.task].sizes or name not in ARTICLE or value != ARTICLE[name].default
         }
 
-    def problem(self, seed: int) -> Problem:
-        """Return the task with all its sizes; what is random of them comes from the seed."""
-        sizes = self.sizes
-        return make_problem(self.task, sizes, sizes.pop("keys"), seed=seed)
+    @property
+    def problem(self) -> Callable[[int], Problem]:
+        """From a seed, of which comes what is random of the sizes, to the task with all its sizes."""
+        task, sizes = self.task, self.sizes
+        keys = sizes.pop("keys")
+        return lambda seed: make_problem(task, sizes, keys, seed=seed)
 
 
 ARTICLE = TASKS["lookup"].sizes

@@ -103,6 +103,6 @@ def attention_of(weights: Weights, examples: Examples | None = None) -> NDArray[
 
         return compiled_attention(weights, examples)
     except CannotCompile:
-        from attention.training.torch_engine import torch_attention
+        from attention.network import torch_attention
 
         return torch_attention(weights, examples)

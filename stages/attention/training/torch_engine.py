@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.check import check_function
@@ -51,12 +49,3 @@ class TorchEngine:
     def weights(self) -> Weights:
         """Return a copy of the weights as they are now."""
         return self._initial.with_arrays(self._network.arrays())
-
-
-def torch_attention(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
-    """Return the attention (n, seq_len) that a network with these weights pays in each example, or each context."""
-    queries, keys = torch.arange(weights.n_contexts), None
-    if examples is not None:
-        queries, keys = torch.tensor(examples.queries), torch.tensor(examples.keys)
-    with torch.no_grad():
-        return AttentionNetwork.from_weights(weights).get_attention(queries, keys).numpy().copy()

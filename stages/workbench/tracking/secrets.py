@@ -9,7 +9,10 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 from workbench.stage.errors import UserError, printable
 from workbench.tracking.uri import tracking_uri
 
-SECRET = r"(?:pass|pwd|token|secret|credential|signature|\bsig|\bsas|auth|api_?key|_key$|_pat$|connection_string)"  # noqa: S105
+SECRET = (  # an author is none
+    r"(?:pass|pwd|token|secret|credential|signature|\bsig|\bsas|auth(?!or(?!i[sz]))"  # noqa: S105
+    r"|api_?key|_key$|_pat$|connection_string)"
+)
 SHORTEST = 4  # characters of a secret; less would take words apart
 IN_PATH = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[\w.~-]{16,}")  # of a server's address: as tokens look, not names
 # Wherever a URI stands: who logs in, with or without a scheme; a named value, as in a query, a header, or JSON.
