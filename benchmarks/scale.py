@@ -88,7 +88,7 @@ def time_an_example(folder: Path, n: int) -> dict[str, float]:
 def compare_with_memory(folder: Path, n: int) -> list[dict[str, str]]:
     """Return the lines of the first epoch, which checks every value, and of the later ones, from disk and in memory.
 
-    One thread trains, another reads ahead: where each has a core, the busier one decides. Its processor's time is told.
+    Processor time; where reading has a thread of its own, the busier thread decides, for each has a core.
     """
     params = load_params(ROOT / "params.yaml")
     problem, path = params.data.problem(0), folder / "timed.parquet"
@@ -115,7 +115,7 @@ def compare_with_memory(folder: Path, n: int) -> list[dict[str, str]]:
         {
             "an epoch from": name,
             "training, ns an example": quartiles(training, ",.0f"),
-            "reading ahead, ns an example": quartiles(reading, ",.0f"),
+            "other threads, ns an example": quartiles(reading, ",.0f"),
             "of the speed in memory": f"{busier['memory'] / busier[name]:.2f}",
             "target": "at least 0.8" if name == "disk" else "",
         }
