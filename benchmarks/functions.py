@@ -15,13 +15,14 @@ import numpy as np
 from tqdm import tqdm
 
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.inference.attention import attention_of
 from attention.measures.recovery import found, recovery
 from attention.params import load_params
 from attention.params.schema import TrainParams
 from attention.studies.statistics import share_interval
 from attention.tasks.entry import Positions
 from attention.tasks.problem import Examples, draw_examples
-from attention.training.engines import attention_of, start_engine
+from attention.training.engines import start_engine
 from attention.weights import Weights, draw_weights
 from report import RESULTS, write_markdown
 

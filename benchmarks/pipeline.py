@@ -23,7 +23,8 @@ from attention.weights import draw_weights
 params = TrainParams(epochs=1, batch_size=1, learning_rate=0.1, shuffle=False, engine="compiled")
 weights = draw_weights(sys.argv[1], 5, 8, 0)
 wall, busy = time.perf_counter(), time.process_time()
-from attention.training.engines import attention_of, start_engine
+from attention.inference.attention import attention_of
+from attention.training.engines import start_engine
 start_engine(weights, params, 0)
 attention_of(weights)
 seconds = min(time.perf_counter() - wall, time.process_time() - busy)  # as timing.py: others use the machine too

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from attention.functions import ATTENTION_FUNCTIONS
+from attention.inference.attention import attention_of
 from attention.measures.recovery import recovery
 from attention.params import load_params
 from attention.studies.trainings import Training, draw
-from attention.training.engines import attention_of
 from attention.training.loop import train
 from attention.weights import Weights
 from functions import GOOD, follow

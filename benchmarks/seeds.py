@@ -109,10 +109,11 @@ def jax_scans(params: Params, seeds: Sequence[int]) -> dict[str, Program]:
     scan = make_training(function, options, Steps(train.epochs, train.batch_size, train.learning_rate))
     predict = jax.vmap(predictor(function, options), (None, Data(0, 0, 0, 0)))
 
-    @jax.jit
     def learn(initial: Any, data: Data, test: Data) -> Any:
         _, after = scan(initial, data)
         return ((predict(after, test) - test.targets) ** 2).mean()
+
+    compiled: Callable[..., Any] = jax.jit(learn)
 
     def draw(seed: int, split: str, n: int) -> Data:
         (drawn,) = draw_examples(params.data.problem(seed), seed, split, n)
@@ -121,7 +122,7 @@ def jax_scans(params: Params, seeds: Sequence[int]) -> dict[str, Program]:
     def experiment(seed: int) -> float:
         initial = initial_weights(function, params.data.problem(seed), seed).arrays
         return float(
-            learn(dict(initial), draw(seed, "train", params.data.n_train), draw(seed, "test", params.data.n_test))
+            compiled(dict(initial), draw(seed, "train", params.data.n_train), draw(seed, "test", params.data.n_test))
         )
 
     def run() -> Errors:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from attention.inference.attention import attention_of
 from attention.measures import EVALUATION_COLUMNS, effect, evaluation, of_cases, shares
 from attention.params import load_params
 from attention.tasks.examples import open_examples, read_cases
-from attention.training import attention_of
 from attention.views.stages import show_evaluation
 from attention.views.tracked import TRACKED, experiment
 from attention.weights import load_weights
 from workbench.stage.errors import DataError
-from workbench.tables import number_rows, write_json, write_table
+from workbench.stage.tables import number_rows, write_json, write_table
 from workbench.tracking.run import continue_run
 
 DATA, OUT = Path("data/generate"), Path("data/evaluate")

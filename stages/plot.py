@@ -18,7 +18,7 @@ from attention.views.stages import show_pictures
 from attention.views.tracked import TRACKED, experiment
 from attention.weights import load_weights
 from workbench.stage.outputs import keep_only
-from workbench.tables import read_grid, read_metrics
+from workbench.stage.tables import read_grid, read_metrics
 from workbench.tracking.run import continue_run
 
 TRAIN, EVALUATE, OUT = Path("data/train"), Path("data/evaluate"), Path("data/plot")

@@ -18,7 +18,7 @@ from attention.studies.view import record_study
 from workbench.compute.checkpoint import Checkpoint
 from workbench.compute.schedule import compute
 from workbench.progress import count_trainings
-from workbench.tables import write_table
+from workbench.stage.tables import write_table
 
 OUT = Path("data/study")
 

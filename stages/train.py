@@ -13,7 +13,7 @@ from attention.views.tracked import TRACKED, experiment
 from attention.weights import initial_weights, save_weights
 from workbench.progress import live_signal, progress
 from workbench.stage.outputs import md5
-from workbench.tables import write_grid, write_table
+from workbench.stage.tables import write_grid, write_table
 from workbench.tracking.run import start_run
 
 DATA, OUT = Path("data/generate"), Path("data/train")

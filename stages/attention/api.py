@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from attention.inference.attention import attention_of
 from attention.measures import columns, effect, evaluation, recovery
 from attention.params import check_params
 from attention.params.grid import all_configurations
@@ -23,7 +24,7 @@ from attention.studies.best import compare as compare_groups
 from attention.studies.groups import group
 from attention.studies.tables import best_columns, comparison_columns, history_columns, result_columns, summary_columns
 from attention.studies.trainings import Training, draw, run_training, trainings_of
-from attention.training import attention_of, train
+from attention.training import train
 from attention.views.naming import DEFAULTS
 from attention.weights import Weights
 from workbench.stage.errors import ParamsError, show_value

@@ -14,12 +14,13 @@ from conftest import ROOT, clean_environment
 from attention.compiler.programs import STEPS_AHEAD
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import AttentionFunction
+from attention.inference.attention import attention_of, compiled_attention
 from attention.network import AttentionNetwork
 from attention.params.schema import TrainParams
 from attention.tasks.examples import ExampleTable, write_examples
 from attention.tasks.problem import Examples, draw_columns, draw_examples, lookup
-from attention.training.compiled_engine import CompiledEngine, compiled_attention
-from attention.training.engines import EngineError, attention_of, choose_engine, start_engine
+from attention.training.compiled_engine import CompiledEngine
+from attention.training.engines import EngineError, choose_engine, start_engine
 from attention.training.loop import Epoch, train
 from attention.weights import Weights, draw_weights
 
@@ -174,7 +175,8 @@ def test_what_cannot_be_compiled_trains_through_torch_and_says_why(
 LOAD = """
 import sys
 sys.path.insert(0, "stages")
-from attention.training.compiled_engine import CompiledEngine, compiled_attention
+from attention.inference.attention import compiled_attention
+from attention.training.compiled_engine import CompiledEngine
 from attention.params.schema import TrainParams
 from attention.weights import draw_weights
 weights = draw_weights(sys.argv[1], 3, 7, 0)

@@ -20,7 +20,7 @@ from attention.compiler.machine import compile_program
 from attention.compiler.programs import training_program
 from attention.compiler.tracing import trace_forward, trace_training
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.training.definitions import takes_noise, training_definition
+from attention.inference.definitions import takes_noise, training_definition
 from attention.weights import Weights, draw_weights
 
 Tensors = dict[str, Tensor]

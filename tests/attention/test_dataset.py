@@ -42,6 +42,7 @@ def same(one: Examples, other: Examples) -> bool:
 def data_params(true_attention: str | list[int], n_train: int = ROWS, n_contexts: int = 3) -> DataParams:
     return DataParams.model_validate(
         {
+            "task": "lookup",
             "n_train": n_train,
             "n_test": 53,
             "seq_len": SEQ_LEN,

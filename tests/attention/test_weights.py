@@ -19,9 +19,9 @@ from safetensors.numpy import save
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import with_defaults
+from attention.inference.attention import attention_of
 from attention.tasks import TASKS
 from attention.tasks.problem import Problem, lookup, make_problem
-from attention.training.engines import attention_of
 from attention.weights import Arrays, ModelError, Weights, draw_weights, initial_weights, load_weights, save_weights
 
 AGAIN = "`dvc repro -f train` writes it again"

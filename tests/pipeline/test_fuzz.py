@@ -26,7 +26,7 @@ from attention.tasks.examples import ExampleTable, read_truth, write_examples, w
 from attention.tasks.problem import draw_columns, lookup
 from attention.weights import draw_weights, load_weights, save_weights
 from workbench.stage.errors import UserError
-from workbench.tables import read_grid, read_metrics, read_table
+from workbench.stage.tables import read_grid, read_metrics, read_table
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 FUZZ = settings(

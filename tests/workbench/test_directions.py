@@ -11,7 +11,7 @@ from conftest import ROOT
 
 # From above to below. Rooms of one line know nothing of each other.
 LAYERS: Mapping[str, tuple[str, ...]] = {
-    "workbench": ("command", "project", "compute tracking", "tables progress cache", "stage"),
+    "workbench": ("command", "project", "compute tracking", "progress cache", "stage"),
     "attention": (
         "api",
         "project",
@@ -20,6 +20,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "views report",
         "serving pictures",
         "training measures",
+        "inference",
         "network",
         "weights",
         "params",
@@ -134,9 +135,9 @@ def test_every_room_has_a_layer() -> None:
     ("module", "line", "told"),
     [
         (
-            "workbench/tables.py",
+            "workbench/stage/tables.py",
             "import attention.weights",
-            "workbench.tables imports attention.weights: another house",
+            "workbench.stage.tables imports attention.weights: another house",
         ),
         (
             "workbench/stage/run.py",
@@ -148,7 +149,7 @@ def test_every_room_has_a_layer() -> None:
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from attention.params import load_params",
             "attention.functions.entry imports attention.params: upwards",
         ),
-        ("workbench/cache.py", "from . import tables", "workbench.cache imports workbench.tables: beside it"),
+        ("workbench/cache.py", "from . import progress", "workbench.cache imports workbench.progress: beside it"),
         (
             "workbench/stage/run.py",
             "from ..cache import folder",
@@ -190,19 +191,20 @@ def test_a_word_of_one_laboratory_is_reported(tmp_path: Path) -> None:
 def _lay_out(stages: Path) -> None:
     """Make a small tree in which all is well."""
     for name, text in {
-        "train.py": "from attention.params import load_params\nimport workbench.tables",
+        "train.py": "from attention.params import load_params\nimport workbench.stage.tables",
         "workbench/__init__.py": "",
         "workbench/cache.py": "",
-        "workbench/tables.py": "from workbench.stage import run",
+        "workbench/progress.py": "",
+        "workbench/stage/tables.py": "from workbench.stage import run",
         "workbench/command/__init__.py": "",
         "workbench/command/watch.py": "",
         "workbench/stage/__init__.py": "",
         "workbench/stage/run.py": "",
         "workbench/tracking/__init__.py": "",
-        "workbench/tracking/store.py": "from workbench import tables",
+        "workbench/tracking/store.py": "from workbench.stage import tables",
         "workbench/tracking/uri.py": "",
         "attention/__init__.py": "",
-        "attention/weights.py": "from workbench.tables import run\nfrom attention.functions import entry",
+        "attention/weights.py": "from workbench.stage.tables import run\nfrom attention.functions import entry",
         "attention/params/__init__.py": "from attention.functions.entry import NAME",
         "attention/functions/__init__.py": "",
         "attention/functions/entry.py": "",

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from attention.measures.columns import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS
 from workbench.stage.errors import DataError
-from workbench.tables import number_rows, read_grid, read_metrics, read_table, write_grid, write_json, write_table
+from workbench.stage.tables import number_rows, read_grid, read_metrics, read_table, write_grid, write_json, write_table
 
 AGAIN = "`dvc repro -f train` writes it again"
 WANTED = "allowed: at least one row of epoch,mse, all finite numbers"
@@ -115,7 +115,7 @@ def test_what_is_no_table_is_refused(put: Put, text: str | bytes) -> None:
 
 def test_a_file_larger_than_any_table_is_refused_before_it_is_read(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put("epoch,mse\n0,1\n")
-    monkeypatch.setattr("workbench.tables.MOST_TABLE", 13)
+    monkeypatch.setattr("workbench.stage.tables.MOST_TABLE", 13)
     with pytest.raises(DataError) as caught:
         read_table(path, ["epoch", "mse"])
     told = "cannot be read (14 bytes, of which at most 13 are read)"
@@ -128,7 +128,7 @@ def test_a_grid_is_written_and_read_a_block_at_a_time_with_the_same_bytes(
 ) -> None:
     array = np.random.default_rng(0).random((5, 3, 4), dtype=np.float32)
     write_table(tmp_path / "whole.csv", number_rows(ATTENTION_COLUMNS, array))
-    monkeypatch.setattr("workbench.tables.BLOCK_ROWS", block_rows)
+    monkeypatch.setattr("workbench.stage.tables.BLOCK_ROWS", block_rows)
     write_grid(tmp_path / "blocks.csv", ATTENTION_COLUMNS, [*array])
     assert (tmp_path / "blocks.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     found = read_grid(tmp_path / "blocks.csv", ATTENTION_COLUMNS, 5, 3, 4)

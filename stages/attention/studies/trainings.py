@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from attention.inference.attention import attention_of
 from attention.measures.cases import recovery_of
 from attention.measures.prediction import network_errors
 from attention.measures.recovery import effect, found, recovery
@@ -20,7 +21,6 @@ from attention.params.grid import Configuration
 from attention.params.schema import MOST_SEED, Params
 from attention.tasks.examples import DrawnTable
 from attention.tasks.problem import Examples, cases_of
-from attention.training.engines import attention_of
 from attention.training.loop import TrainingError, determining, train
 from attention.weights import Weights, initial_weights
 from workbench.compute.work import Work

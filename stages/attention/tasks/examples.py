@@ -31,6 +31,7 @@ from attention.tasks.problem import (
 from workbench.stage.errors import DataError, show_name, show_value
 from workbench.stage.inputs import from_json, regular
 from workbench.stage.outputs import writing
+from workbench.stage.tables import write_table
 
 MOST_NUMBERS_A_BYTE = 8  # of a table, however compressed: random numbers need a byte each at least
 MOST_TRUTH = 100_000  # bytes, of lookup's; of other tasks the cases have all columns
@@ -97,16 +98,13 @@ def write_examples(path: str | Path, blocks: Iterable[Columns], problem: Problem
 
 def write_truth(path: str | Path, problem: Problem, seed: int) -> None:
     """Write the truth of each case: of lookup context,position; of other tasks some examples of their own."""
-    header, rows = ["context", "position"], list(enumerate(problem.sizes.get("true_attention", [])))
-    if problem.task != "lookup":
-        (cases,) = draw_columns(problem, seed, "cases", CASES)
-        header = ["case", *_names(problem)]
-        columns = [one.tolist() for column in problem.columns for one in _each(column, cases[column.name].astype(str))]
-        rows = list(zip(range(CASES), *columns, strict=True))
-    with writing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(header)
-        table.writerows(rows)
+    if problem.task == "lookup":
+        positions = problem.sizes["true_attention"]
+        write_table(path, {"context": range(len(positions)), "position": positions})
+        return
+    (cases,) = draw_columns(problem, seed, "cases", CASES)
+    columns = [one for column in problem.columns for one in _each(column, cases[column.name])]
+    write_table(path, {"case": range(CASES), **dict(zip(_names(problem), columns, strict=True))})
 
 
 def read_cases(path: str | Path, problem: Problem) -> Examples:

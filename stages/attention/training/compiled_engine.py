@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention.compiler import Compiled, compiled
+from attention.inference.attention import flat
+from attention.inference.definitions import example_fields, takes_noise, training_definition
 from attention.params.schema import TrainParams
 from attention.tasks.problem import Examples
-from attention.training.definitions import attention_definition, example_fields, takes_noise, training_definition
 from attention.weights import Weights, array_shapes
 from workbench.stage.streams import stream
 
@@ -27,7 +28,7 @@ class CompiledEngine:
         self._initial = weights
         self._run = compiled_training(weights, params)
         self._fields = tuple(example_fields(weights))
-        self._parameters = _flat(weights)
+        self._parameters = flat(weights)
         self._means = np.zeros_like(self._parameters), np.zeros_like(self._parameters)
         self._powers = np.ones(2)
         self._options = params.batch_size, params.learning_rate
@@ -77,23 +78,3 @@ def compiled_training(weights: Weights, params: TrainParams) -> Compiled:
     """
     single = params.batch_size == 1
     return compiled(training_definition(weights), "steps of one example" if single else "steps of a batch")
-
-
-def compiled_attention(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
-    """Return the attention (n, seq_len) of a network in each example, or in each context of lookup.
-
-    Raises:
-        CannotCompile: the attention function does what only torch can.
-
-    """
-    fields = {"queries": np.arange(weights.n_contexts)}
-    if examples is not None:
-        fields = {name: getattr(examples, name) for name in example_fields(weights) if name in ("queries", "keys")}
-    columns = [np.ascontiguousarray(field) for field in fields.values()]
-    attention = np.empty((len(columns[0]), weights.seq_len), np.float32)
-    compiled(attention_definition(weights), "evaluation")(_flat(weights), *columns, len(columns[0]), attention)
-    return attention
-
-
-def _flat(weights: Weights) -> NDArray[np.float32]:
-    return np.concatenate([weights.arrays[name].ravel() for name in array_shapes(weights)])

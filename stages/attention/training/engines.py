@@ -8,9 +8,6 @@ import sys
 from collections.abc import Iterator
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from attention.params.schema import TrainParams
 from attention.tasks.problem import Examples
 from attention.weights import Weights
@@ -87,22 +84,3 @@ def start_engine(weights: Weights, params: TrainParams, seed: int) -> Engine:
 @functools.cache
 def _tell(why_not: str) -> None:
     print(f"{why_not}; training goes on through torch", file=sys.stderr)  # once a process
-
-
-def attention_of(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
-    """Return the attention (n, seq_len) that a network with these weights pays in each example.
-
-    By default that is every context of lookup once: (n_contexts, seq_len).
-
-    Compiled wherever that can be, whichever engine trained: its bytes do not depend on the CPU.
-    """
-    from attention.compiler import CannotCompile
-
-    try:
-        from attention.training.compiled_engine import compiled_attention
-
-        return compiled_attention(weights, examples)
-    except CannotCompile:
-        from attention.network import torch_attention
-
-        return torch_attention(weights, examples)

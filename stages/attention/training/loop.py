@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import resolve_options
+from attention.inference.attention import attention_of
 from attention.params.schema import Params, TrainParams
 from attention.tasks.examples import Table
 from attention.tasks.problem import Examples, Problem, contexts_of
-from attention.training.engines import Engine, attention_of, choose_engine, start_engine
+from attention.training.engines import Engine, choose_engine, start_engine
 from attention.weights import Weights, sized_weights
 from workbench.stage.errors import UserError
 from workbench.stage.streams import stream

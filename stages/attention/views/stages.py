@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attention.measures.columns import EVALUATION_COLUMNS, HISTORY_COLUMNS, history_columns, of_cases
 from attention.tasks.examples import open_examples
 from attention.weights import load_weights
-from workbench.tables import read_metrics, read_table
+from workbench.stage.tables import read_metrics, read_table
 
 if TYPE_CHECKING:  # MLflow takes seconds, and who lists runs needs no more than the names
     from workbench.tracking.run import Run

@@ -9,7 +9,7 @@ from words.params import load_params
 from words.shown import show_count
 from words.tracked import TRACKED
 from workbench.stage.outputs import md5
-from workbench.tables import write_json, write_table
+from workbench.stage.tables import write_json, write_table
 from workbench.tracking.run import start_run
 from workbench.tracking.tracked import experiment_of
 

@@ -8,7 +8,7 @@ from words.counting import measures_of, read_counts, read_origin
 from words.params import load_params
 from words.shown import show_measures
 from words.tracked import TRACKED
-from workbench.tables import write_json
+from workbench.stage.tables import write_json
 from workbench.tracking.run import continue_run
 from workbench.tracking.tracked import experiment_of
 

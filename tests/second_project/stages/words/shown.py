@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workbench.tables import read_metrics
+from workbench.stage.tables import read_metrics
 
 if TYPE_CHECKING:
     from workbench.tracking.run import Run

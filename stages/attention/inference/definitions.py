@@ -13,7 +13,7 @@ from attention.weights import Weights, array_shapes
 from workbench.stage.outputs import digest_of_code
 
 ATTENTION = Path(__file__).parents[1]
-ROOMS = ("functions", "network.py", "training", "weights.py")  # what defines a network
+ROOMS = ("functions", "inference", "network.py", "weights.py")  # what defines a network
 Fields = dict[str, tuple[tuple[int, ...], str]]
 Function = Callable[[dict[str, Any], dict[str, Any]], Any]
 

@@ -1,0 +1,44 @@
+"""The attention that a network pays, compiled wherever that can be."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attention.compiler import CannotCompile, compiled
+from attention.inference.definitions import attention_definition, example_fields
+from attention.tasks.problem import Examples
+from attention.weights import Weights, array_shapes
+
+
+def attention_of(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
+    """Return the attention (n, seq_len) that a network with these weights pays in each example.
+
+    By default that is every context of lookup once: (n_contexts, seq_len). Where the function cannot be compiled it is
+    torch's, whichever engine trained; else its bytes do not depend on the CPU.
+    """
+    try:
+        return compiled_attention(weights, examples)
+    except CannotCompile:
+        from attention.network import torch_attention  # takes seconds
+
+        return torch_attention(weights, examples)
+
+
+def compiled_attention(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
+    """Return the same by the compiled program.
+
+    Raises:
+        CannotCompile: the attention function does what only torch can.
+
+    """
+    fields = {"queries": np.arange(weights.n_contexts)}
+    if examples is not None:
+        fields = {name: getattr(examples, name) for name in example_fields(weights) if name in ("queries", "keys")}
+    columns = [np.ascontiguousarray(field) for field in fields.values()]
+    attention = np.empty((len(columns[0]), weights.seq_len), np.float32)
+    compiled(attention_definition(weights), "evaluation")(flat(weights), *columns, len(columns[0]), attention)
+    return attention
+
+
+def flat(weights: Weights) -> NDArray[np.float32]:
+    """Return all parameters in one array, in the order in which programs take them."""
+    return np.concatenate([weights.arrays[name].ravel() for name in array_shapes(weights)])
