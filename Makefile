@@ -41,9 +41,10 @@ format: .venv/.installed ## Put the code into its one layout
 extras: .venv/.installed ## Add what Dask, Ray and PostgreSQL take; their tests are skipped without
 	@$(PIP) install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dask,ray,server]'
 
-bench: .venv/.installed ## Measure speed, start-up and scale side by side (ten minutes; peers are installed first)
+bench: .venv/.installed ## Measure speed, start-up and scale side by side (a quarter of an hour; peers are installed first)
 	@$(PIP) install --quiet --disable-pip-version-check --editable '.[bench]'
 	@$(RUN) python benchmarks/speed.py
+	@$(RUN) python benchmarks/seeds.py
 	@$(RUN) python benchmarks/pipeline.py
 	@$(RUN) python benchmarks/scale.py
 	@$(RUN) python benchmarks/studies.py

@@ -34,7 +34,7 @@ from report import write_report
 from timing import quartiles, ratios, side_by_side
 
 ROOT = Path(__file__).parents[1]
-PIECE = 500  # steps of torch's loops that are timed: a training of theirs takes a quarter of a minute
+PIECE = 300  # steps of torch's loops that are timed: a training of theirs takes a quarter of a minute
 CHECKED = 200  # steps after which weights are compared: later rounding is magnified, whoever computes
 
 HANDS: dict[str, Callable[[Training], Program | None]] = {

@@ -18,7 +18,7 @@ def seconds_of(run: Callable[[], object]) -> float:
     return min(time.perf_counter() - wall, time.process_time() - busy)
 
 
-def side_by_side(runs: Mapping[str, Callable[[], object]], rounds: int, turns: int = 7) -> tuple[Seconds, int]:
+def side_by_side(runs: Mapping[str, Callable[[], object]], rounds: int, turns: int = 5) -> tuple[Seconds, int]:
     """Time programs in turn, A B C A B C, in rounds; a round that was disturbed is run again, three times at most.
 
     Returns:

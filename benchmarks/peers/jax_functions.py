@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 Array = Any  # traced
 Parameters = Mapping[str, Array]
-LARGE = 128  # numbers of a matrix: from here on a call of a product is faster than sums
+LARGE = 128  # numbers of a factor: from here on a call of a product is faster than sums
 
 
 def rows_of(table: Array, features: Array | None, *, several: bool) -> Array:
@@ -30,7 +30,7 @@ def rows_of(table: Array, features: Array | None, *, several: bool) -> Array:
 
 def products(rows: Array, x: Array) -> Array:
     """Return rows @ x, or of several x (…, d) their products (…, r); small ones as sums, which XLA fuses."""
-    return x @ rows.T if rows.size > LARGE else (rows * x[..., None, :]).sum(-1)
+    return x @ rows.T if max(rows.size, x.size) > LARGE else (rows * x[..., None, :]).sum(-1)
 
 
 def query_of(p: Parameters, query: Array, name: str = "query") -> Array:
@@ -149,6 +149,29 @@ def multihead(p: Parameters, query: Array, keys: Array, *, width: int, heads: in
     return jax.nn.softmax((row * key).sum(-1) / math.sqrt(each), axis=0).mean(-1)
 
 
+def linear(p: Parameters, query: Array, keys: Array, **_: Any) -> Array:
+    """φ(q)·φ(k_j) / Σ φ(q)·φ(k), φ = elu + 1."""
+    row, key = (jax.nn.relu(x) + jnp.exp(jnp.minimum(x, 0)) for x in (query_of(p, query), keys_of(p, keys)))
+    size = products(key, row) + 1e-30
+    return size / size.sum()
+
+
+def taylor(p: Parameters, query: Array, keys: Array, *, width: int, **_: Any) -> Array:
+    """(1 + s_j + s_j²/2) / Σ, s_j = q·k_j / √d."""
+    scores = products(keys_of(p, keys), query_of(p, query)) / math.sqrt(width)
+    size = 1 + scores + jnp.square(scores) / 2
+    return size / size.sum()
+
+
+def ntm(p: Parameters, query: Array, keys: Array, **_: Any) -> Array:
+    """Softmax(β cos(q, k_j)), moved by -1, 0 or 1, to the power γ, normalized."""
+    found = cosine(p, query, keys)
+    shift = jax.nn.softmax(query_of(p, query, "shift") + p["every_shift"])
+    moved = shift[0] * jnp.roll(found, -1) + shift[1] * found + shift[2] * jnp.roll(found, 1)
+    gamma = 1 + jnp.exp(query_of(p, query, "log_gamma"))
+    return jax.nn.softmax(gamma * jnp.log(moved + 1e-30))
+
+
 def power(p: Parameters, query: Array, keys: Array, *, exponent: float, **_: Any) -> Array:
     """|E[q,k]|^p, normalized: the function that the README adds."""
     return jax.nn.softmax(exponent * jnp.log(jnp.abs(scores_of(p, query, keys)) + 1e-6))
@@ -158,6 +181,6 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     function.__name__: function
     for function in (
         *(embedding, sigmoid, softmax, sparsemax, entmax15, hard, gaussian, local),
-        *(dot, scaled_dot, bilinear, additive, cosine, multihead, power),
+        *(dot, scaled_dot, bilinear, additive, cosine, multihead, linear, taylor, ntm, power),
     )
 }

@@ -1,4 +1,4 @@
-/* The same training in vectors of 8 floats, strict: with -ffp-contract=off the bytes of the plain loop on any CPU. */
+/* The same training in vectors of 8 floats, strict: with -ffp-contract=off the engine's bytes on any CPU. */
 #include <math.h>
 #include <stdint.h>
 
@@ -21,18 +21,18 @@ double train(row *restrict p, row *restrict m, row *restrict v, double *powers, 
 {
     double total = 0;
     for (int64_t i = 0; i < n; i++) {
-        row x = inputs[i], a = p[contexts[i]], w = p[WEIGHT], terms = x * a * w;
-        float output = p[BIAS][0];
-        for (int j = 0; j < LANES; j++)
-            output += terms[j];
-        float error = output - targets[i], slope = 2 * error;
+        row x = inputs[i], glimpse = x * p[contexts[i]], w = p[WEIGHT], terms = glimpse * w;
+        for (int half = LANES / 2; half; half /= 2)
+            for (int j = 0; j < half; j++)
+                terms[j] += terms[j + half];
+        float error = terms[0] + p[BIAS][0] - targets[i], slope = 2 * error;
         total += (double)error * error;
         powers[0] = fmax(powers[0] * 0.9, 1e-300);
         powers[1] *= 0.999;
         float step = learning_rate / (1 - powers[0]), scale = 1 / sqrt(1 - powers[1]);
         for (int k = 0; k < CONTEXTS; k++)
-            adam(p + k, m + k, v + k, k == contexts[i] ? slope * x * w : (row){0}, step, scale);
-        adam(p + WEIGHT, m + WEIGHT, v + WEIGHT, slope * x * a, step, scale);
+            adam(p + k, m + k, v + k, k == contexts[i] ? slope * w * x : (row){0}, step, scale);
+        adam(p + WEIGHT, m + WEIGHT, v + WEIGHT, slope * glimpse, step, scale);
         adam(p + BIAS, m + BIAS, v + BIAS, (row){slope}, step, scale);
     }
     return total;
