@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.functions.check import draw_parameters, parameter_shapes
+from attention.functions.check import FunctionError, draw_parameters, parameter_shapes
 from attention.functions.entry import OptionError, Options, resolve_options
 from attention.tasks.entry import TaskError
 from attention.tasks.problem import Problem, make_problem
@@ -200,6 +200,7 @@ def load_weights(path: str | Path, problem: Problem | None = None) -> Weights:
         AttributeError,
         ArithmeticError,
         RecursionError,
+        FunctionError,
         OptionError,
         TaskError,
     ) as error:

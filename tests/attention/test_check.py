@@ -162,7 +162,7 @@ def file(**options: str) -> str:
     return (
         "from attention.functions.entry import AttentionFunction, Option\n"
         "from attention.functions.table import score_table\n"
-        f"FUNCTIONS = {{'mine': AttentionFunction(print, score_table, '', '', options={{{of}}})}}"
+        f"FUNCTIONS = {{'mine': AttentionFunction(lambda *_: 0, score_table, '', '', options={{{of}}})}}"
     )
 
 
@@ -173,6 +173,10 @@ def file(**options: str) -> str:
         ("import nonesuch", "ModuleNotFoundError: No module named 'nonesuch'; mend it, or take the file away"),
         ("x = 1", "AttributeError: module 'attention.functions.mine' has no attribute 'FUNCTIONS'; mend it, or"),
         ("FUNCTIONS = 5", "FUNCTIONS is 5; allowed: a mapping of names; entry.py beside it says what"),
+        (
+            file().replace("lambda *_: 0", "print"),
+            "mine: attend: got <built-in function print>; allowed: a function written with def; entry.py",
+        ),
         ("FUNCTIONS = {'mine': 5}", "mine: got 5; allowed: an AttentionFunction; entry.py beside"),
         ("FUNCTIONS = {'my own': 5}", "got the name 'my own'; allowed: a name like power; entry.py"),
         (file(a="0.5"), "mine: a: got 0.5; allowed: an Option whose default it takes; entry.py"),

@@ -338,6 +338,15 @@ def test_what_a_task_cannot_be_made_with_is_refused(task: str, sizes: Sizes, key
     assert str(caught.value) == told
 
 
+def test_an_example_without_a_true_position_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = replace(TASKS["recall"], truth=lambda columns, _: np.full(len(columns["asked"]), -1))
+    monkeypatch.setitem(TASKS, "nowhere", entry)
+    with pytest.raises(TaskError) as caught:
+        next(draw_examples(make_problem("nowhere"), 0, "train", 3))
+    told = "nowhere: got -1 as the true position of a drawn example; allowed: 0 to 7; draw none without one"
+    assert str(caught.value) == told
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_largest_of_a_task_is_drawn_in_small_blocks(task: str) -> None:
     sizes = {name: size.high for name, size in TASKS[task].sizes.items() if name != "true_attention"}

@@ -170,7 +170,7 @@ def test_a_stage_that_uses_more_than_it_declares_is_caught(finished_project: Pro
     script.write_text(imports + text)
     stages = {"generate": STAGES["generate"]}
     use = watch(project, stages, [])["generate"]
-    rooms = describe_pipeline(ROOT, stages, [], EXEMPT)
+    rooms = describe_pipeline(ROOT, stages, [], EXEMPT, leaf_keys(Params))
     assert disagreements(rooms, STAGES["generate"], use) == [
         "opens data/generate/test.parquet, which is not declared",
         "opens data/train/model.safetensors, which is not declared",

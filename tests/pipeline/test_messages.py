@@ -26,21 +26,23 @@ def said(finished_project: Project, tmp_path_factory: pytest.TempPathFactory) ->
     [
         (
             "generate",
-            r"generate: seed 0 -> 211 training and 53 test sequences of 7, 3 contexts -> data/generate/ \(\S+ s\)",
+            r"generate: lookup, seed 0 -> 211 training and 53 test sequences of 7, 3 contexts "
+            r"-> data/generate/ \(\S+ s\)",
         ),
         (
             "train",
-            r"train: 211 sequences -> embedding, 2 epochs, MSE \S+ -> data/train/, "
+            r"train: 211 sequences of lookup -> embedding, 2 epochs, MSE \S+ -> data/train/, "
             r"run 'embedding, .+' in MLflow \(\S+ s\)",
         ),
         (
             "evaluate",
-            r"evaluate: embedding on 53 test sequences -> MSE \S+, effective recovery 0\.\d{4} -> data/evaluate/, "
+            r"evaluate: embedding on 53 test sequences of lookup -> MSE \S+, "
+            r"effective recovery 0\.\d{4} -> data/evaluate/, "
             r"run 'embedding, .+' in MLflow \(\S+ s\)",
         ),
         (
             "plot",
-            r"plot: embedding, 2 epochs -> attention\.png and its companions -> data/plot/, "
+            r"plot: embedding, 2 epochs -> attention\.png, report\.html and their companions -> data/plot/, "
             r"run 'embedding, .+' in MLflow \(\S+ s\)",
         ),
     ],

@@ -198,6 +198,7 @@ class TestTheStagesAgree:
         data = finished_project.root / "data"
         *_, last = csv.DictReader(io.StringIO((data / "train/history.csv").read_text()))
         recovery = json.loads((data / "evaluate/metrics.json").read_text())["recovery"]
+        del recovery["entropy"]  # which is not followed while training
         assert recovery == pytest.approx({name: float(last[name]) for name in recovery}, rel=1e-6)
 
     def test_the_last_epoch_of_the_attention_table_is_the_evaluated_attention(self, finished_project: Project) -> None:
@@ -236,9 +237,10 @@ class TestOtherSizes:
         said = [project.run("python", f"stages/{stage}.py").stderr for stage in STAGES]
         assert "warning: MLflow cannot" not in "".join(said)
         pictures = {name for name in project.outputs() if name.startswith("data/plot/")}
-        stills = {f"{name}.png" for name in ("attention", "map", "mse", "growth", "epochs/0", "epochs/1")}
-        assert pictures == {f"data/plot/{name}" for name in (*stills, "epochs.gif")}
+        stills = {f"{name}.png" for name in ("attention", "learned", "map", "mse", "growth", "epochs/0", "epochs/1")}
+        assert pictures == {f"data/plot/{name}" for name in (*stills, "epochs.gif", "report.html")}
         metrics = json.loads((project.root / "data/evaluate/metrics.json").read_text())
+        assert 0 <= metrics["recovery"].pop("entropy") <= math.log(values.get("data.seq_len", 7)) + 1e-9
         assert all(0 <= value <= 1 for value in metrics["recovery"].values())
         (run,) = runs_of(project)
         assert run.data.params["data.seq_len"] == str(values.get("data.seq_len", 7))

@@ -257,7 +257,7 @@ def _params() -> Iterator[tuple[str, Harm]]:
     for key in known_keys(Params):
         for name, value in values.items():
             default = value is None or value is MISSING  # an option may be null, or not there at all
-            null = value is None and key in ("compute.workers", "compute.address")
+            null = value is None and key in ("compute.workers", "compute.address", "study.best")
             if not null and not (default and key.rpartition(".")[2] in DEFAULTED):
                 yield f"{key}: {name}", _setting(key, value)
     for section in sorted({key.rpartition(".")[0] for key in known_keys(Params)} - {""}):

@@ -33,6 +33,8 @@ def test_distances_of_tables_metrics_and_weights_are_the_largest_by_name() -> No
     told = distances("m.json", json.dumps(one).encode(), json.dumps(other).encode())
     assert told == {"mse": 0, "recovery.effective": 0.25}
     assert distances("m.safetensors", model(2), model(2.5))["w"] == 0.5
+    endless = b"mse,epoch\ninf,0\ninf,3\n", b"mse,epoch\ninf,1\ninf,3\n"
+    assert distances("a.csv", *endless) == {"mse": 0, "epoch": 1}
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_training_ends_with_the_same_bytes_and_one_warning_after_its_server_was(
     lines = [line for line in (gone / name / "said.txt").read_text().splitlines() if "epoch " not in line]
     assert len(lines) == 2
     assert lines[0].startswith("warning: MLflow cannot be reached, results are not affected (")
-    assert lines[1].startswith("train: 211 sequences -> embedding, 30 epochs, MSE ")
+    assert lines[1].startswith("train: 211 sequences of lookup -> embedding, 30 epochs, MSE ")
     assert "in MLflow" not in lines[1]
 
 

@@ -110,7 +110,7 @@ def _adam(body: Body, shape: Shape, offset: Terms, clear: bool, single: bool) ->
     place = Place("", (columns, 1), offset)
 
     def statement(bound: dict[str, Terms], width: int) -> None:
-        flat = place.at([bound.get("row", Terms()), bound["k"]])
+        flat = place.at([bound.get(axis, Terms()) for axis in ("row", "k")])
         flat.pop(LANE, None)
         g, m, v, p = (part(array, flat, 1, width) for array in "gmvp")
         for line in (

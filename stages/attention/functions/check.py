@@ -5,6 +5,7 @@ A tiny example is enough, of sizes that are all different primes, so that no axi
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -61,6 +62,8 @@ def _entry_problem(name: object, entry: object, taken: Collection[str]) -> str |
         return f"{name}: got {show_value(entry)}; allowed: an AttentionFunction"
     if name in taken:
         return f"{name}: there is one of this name; allowed: another name"
+    if not inspect.isfunction(entry.attend):
+        return f"{name}: attend: got {show_value(entry.attend)}; allowed: a function written with def"
     for option, value in entry.options.items():
         if not option.isidentifier() or option == "attention":
             return f"{name}: got the option {show_value(option)}; allowed: a name like temperature"

@@ -75,5 +75,5 @@ def _best(candidates: Sequence[Group], asked: BestParams) -> Best:
 
 
 def _at_edge(value: Any, values: Sequence[Any]) -> bool:
-    numbers = {one for one in values if isinstance(one, int | float) and not isinstance(one, bool)}
-    return value in numbers and len(numbers) > 1 and value in (min(numbers), max(numbers))
+    numbers = [one for one in values if isinstance(one, int | float) and not isinstance(one, bool)]  # not lists, null …
+    return len({*numbers}) > 1 and value in (min(numbers), max(numbers))

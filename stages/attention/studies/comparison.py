@@ -137,4 +137,4 @@ def _told_apart(first: Mapping[str, str], second: Mapping[str, str]) -> tuple[tu
 
 def show(number: float) -> str:
     """Show a number for people, in two digits, or all of those before the point."""
-    return f"{number:,.0f}" if 100 <= number < 1e6 else f"{number:.2g}"
+    return f"{number:,.0f}" if 99.5 <= number < 1e6 else f"{number:.2g}"

@@ -31,7 +31,6 @@ from attention.tasks.problem import (
 from workbench.stage.errors import DataError, show_name, show_value
 from workbench.stage.inputs import from_json, regular
 from workbench.stage.outputs import writing
-from workbench.stage.tables import write_table
 
 MOST_NUMBERS_A_BYTE = 8  # of a table, however compressed: random numbers need a byte each at least
 MOST_TRUTH = 100_000  # bytes, of lookup's; of other tasks the cases have all columns
@@ -98,6 +97,8 @@ def write_examples(path: str | Path, blocks: Iterable[Columns], problem: Problem
 
 def write_truth(path: str | Path, problem: Problem, seed: int) -> None:
     """Write the truth of each case: of lookup context,position; of other tasks some examples of their own."""
+    from workbench.stage.tables import write_table  # and pandas, which only who writes needs
+
     if problem.task == "lookup":
         positions = problem.sizes["true_attention"]
         write_table(path, {"context": range(len(positions)), "position": positions})

@@ -81,6 +81,12 @@ class Problem:
     def complete(self, columns: Columns) -> Columns:
         """Return all columns of the table, from those that the task draws."""
         truth = self.entry.truth(columns, self.sizes)
+        if not ((truth >= 0) & (truth < self.seq_len)).all():
+            row = int(np.argmin((truth >= 0) & (truth < self.seq_len)))
+            raise TaskError(
+                f"{self.task}: got {truth[row]} as the true position of a drawn example; allowed: 0 to "
+                f"{self.seq_len - 1}; draw none without one"
+            )
         every = {**columns, "y": columns[self.entry.values][np.arange(len(truth)), truth], "truth": truth}
         return {column.name: every[column.name] for column in self.columns}
 

@@ -60,9 +60,9 @@ def _show_data(run: Run, root: Path, split: str, context: str) -> None:
     data = root / "data/generate"
     table = open_examples(data, split)
     problem = table.problem
-    sizes = dict(problem.sizes)
+    sizes = {"task": problem.task, **problem.sizes}
     if problem.task != "lookup":
-        sizes |= {"task": problem.task, "keys": problem.keys}
+        sizes["keys"] = problem.keys
     sizes[f"n_{split}"] = len(table)
     run.log_data(table.path, context, {f"data.{name}": size for name, size in sizes.items()})
 

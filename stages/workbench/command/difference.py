@@ -1,5 +1,6 @@
 """What differs between two states: parameters, measures, code, environment, inputs and outputs."""
 
+import csv
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -201,5 +202,5 @@ def _apart(path: str, contents: Mapping[str, bytes]) -> dict[str, float]:
     """Return how far the numbers of a file are apart, those that are; empty where it differs in more than numbers."""
     try:
         return {name: far for name, far in distances(path, contents["a"], contents["b"]).items() if far}
-    except (ValueError, TypeError, LookupError, RecursionError, SafetensorError):
+    except (ValueError, TypeError, LookupError, RecursionError, SafetensorError, csv.Error):
         return {}

@@ -181,7 +181,9 @@ def _nearest(schema: type[BaseModel], key: str) -> str:
     sections = () if "." in key else schema.model_fields
     near = difflib.get_close_matches(key, [*sections, *known.values()], n=1)
     near = near or [known[leaf] for leaf in difflib.get_close_matches(key.rpartition(".")[2], known, n=1)]
-    return f"did you mean {near[0]}?" if near else "remove it; known keys: " + ", ".join(known.values())
+    section = key.partition(".")[0]
+    beside = [name for name in known.values() if name.startswith(f"{section}.")] if "." in key else schema.model_fields
+    return f"did you mean {near[0]}?" if near else "remove it; known keys: " + ", ".join(beside)
 
 
 def _describe_syntax(error: Exception) -> str:
