@@ -112,7 +112,8 @@ class TestStudy:
         assert found.best["train.learning_rate"].tolist() in (["0.1"], ["0.2"])
 
 
-def test_runs_are_those_of_the_command(finished_project: Project) -> None:
+def test_runs_are_those_of_the_command(finished_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow leaves it set where another test asked it
     frame = runs(finished_project.root)
     said = finished_project.run(
         "python", "-m", "attention.project", "runs", "--json", PYTHONPATH=str(finished_project.root / "stages")
