@@ -117,6 +117,9 @@ def main() -> None:
             write_markdown("trust_summary", list(summary(ordered)), "What the results withstood")
 
 
+MOST_LINES = 4  # of a cell of the summary; the other table has them all
+
+
 def summary(rows: list[Row]) -> Iterator[Row]:
     """Put rows of a part that ended in the same way together, a line each, with what is its own: number and delay."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
@@ -130,6 +133,8 @@ def summary(rows: list[Row]) -> Iterator[Row]:
             delay = re.findall(r"; ([+-][\d.]+ s)$", row["result"])
             own = [row["how often"]] * (len(numbers) > 1) + delay
             lines.append(f"{row['what was tried']}{': ' * bool(own)}{', '.join(own)}")
+        if len(lines) > MOST_LINES:
+            lines[MOST_LINES - 1 :] = [f"and {len(lines) - MOST_LINES + 1} more"]
         often = f"{numbers.pop()}{' each' * (len(group) > 1)}" if len(numbers) == 1 else ""
         yield {"what": WHAT[part], "tried": "<br>".join(lines), "how often": often, "result": ended, "at": at}
 
