@@ -150,9 +150,7 @@ def test_three_runs_are_compared_in_parallel_coordinates_and_in_one_chart_of_all
         expect(coordinates.get_by_text(name, exact=True)).to_be_visible()
     picture("comparison")
 
-    place = page.get_by_role("link", name="train/mse").get_attribute(
-        "href"
-    )  # a click is lost in a redraw
+    place = page.get_by_role("link", name="train/mse").get_attribute("href")  # a click is lost in a redraw
     page.goto(f"{site}/{place}")
     chart = page.locator(".js-plotly-plot")
     expect(chart.get_by_text("Step")).to_be_visible()
