@@ -70,7 +70,7 @@ def _engine(training: Training, name: Any) -> Program:
         errors = [error / len(training.examples.targets) for error, _ in epochs]
         return errors, epochs[-1][1].arrays
 
-    run()  # torch and Numba prepare at the first
+    run()  # torch and the compiler prepare at the first
     return run
 
 

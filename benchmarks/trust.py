@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 Row = dict[str, str]
+MOST_LINES = 4  # of a cell of the summary; the other table has them all
 WHAT = {
     "cpu": "other processors: every function",
     "aarch64": "other processors: an ARM one, emulated",
@@ -115,9 +116,6 @@ def main() -> None:
             ordered = [row for name in parts for row in rows.get(name, [])]
             write_report("trust", ordered, "What was tried against the results, and how often they gave way")
             write_markdown("trust_summary", list(summary(ordered)), "What the results withstood")
-
-
-MOST_LINES = 4  # of a cell of the summary; the other table has them all
 
 
 def summary(rows: list[Row]) -> Iterator[Row]:

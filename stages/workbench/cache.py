@@ -1,4 +1,4 @@
-"""What took long to make and can be made again, kept whole or not at all: compiled kernels, traced graphs.
+"""What took long to make and can be made again, kept whole or not at all: compiled programs, traced graphs.
 
 What is read here is executed, or goes into every logged model. So it is used only where nobody else can have written
 it; and a digest before the bytes tells what a power cut or a full disk left of them from what was kept.

@@ -23,7 +23,6 @@ from attention.compiler import primitives
 
 Shape = tuple[int, ...]
 Affine = tuple[int, Shape]  # constant, and a factor for each axis of the result
-Index = tuple[Affine | int, ...]  # for each axis of the table: affine, or the number of an operand
 FOLDED = 256  # elements: larger constant arrays are computed where they are used
 KINDS = {"float32": np.float32, "float64": np.float64, "int64": np.int64, "int32": np.int32, "bool8": np.bool_}
 

@@ -28,8 +28,8 @@ SPREAD = ("median", "q1", "q3", "low", "high")  # the quartiles are of the train
 def spread(values: Floats) -> Floats:
     """Return the numbers of SPREAD: (n, …) -> (5, …).
 
-    Quartiles are Tukey's hinges, the medians of the lower and of the upper half: no mean of a finite number and an
-    infinite one is taken but where the median itself is one.
+    Quartiles are Tukey's hinges, the medians of the lower and of the upper half. One is infinite if either of its two
+    middle numbers is.
     """
     ordered, half = np.sort(values, axis=0), (len(values) + 1) // 2
     quarters = [np.median(part, axis=0) for part in (ordered, ordered[:half], ordered[-half:])]

@@ -12,7 +12,7 @@ from attention.tasks.entry import POSITION, Array, Column, Columns, Positions, S
 from workbench.stage.errors import show_value
 
 BLOCK_ROWS = 65_536  # rows drawn, written and read at a time, fewer of large examples; results do not depend on it
-MOST_NUMBERS = BLOCK_ROWS * 1026  # of a block
+MOST_NUMBERS = BLOCK_ROWS * 1026  # that a block holds at most
 CASES = 64  # of a task whose attention is another one for each example: those by which training is watched
 
 
@@ -209,5 +209,5 @@ def _length(columns: Columns) -> int:
 
 
 def draw_examples(problem: Problem, seed: int, split: str, n: int, rows: int | None = None) -> Iterator[Examples]:
-    """Yield the same as a network is given it."""
+    """Yield the examples that a network is given of these tables, block by block."""
     return map(problem.examples, draw_columns(problem, seed, split, n, rows))

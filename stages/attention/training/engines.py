@@ -19,12 +19,12 @@ class EngineError(UserError):
 
 
 class Engine(Protocol):
-    """Adam on the mean squared error of each batch."""
+    """Adam on the mean loss of each batch."""
 
     rows_at_once: int  # how many examples to hand over in a call: progress is reported in between
 
     def train(self, examples: Examples) -> float:
-        """Take one step a batch, in order; return the sum of the squared errors."""
+        """Take one step a batch, in order; return the sum of the losses."""
 
     def epochs(self, examples: Examples, number: int) -> Iterator[tuple[float, Weights]]:
         """Train on the same examples again and again; yield what `train` and then `weights` would give each time."""
