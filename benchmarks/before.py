@@ -1,7 +1,7 @@
 """Time the compiled engine beside that of an earlier commit: python benchmarks/before.py [COMMIT] [--rounds N].
 
 Two processes, one in a clone of each commit, train in turn. The default is the last commit whose kernels were written
-by hand; it needs the packages of its own requirements.lock, of which today's lacks Numba (pip install numba==0.68.1).
+by hand; it needs Numba, which requirements-dev.lock has.
 """
 
 import argparse
