@@ -17,7 +17,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "project",
         "command",
         "studies",
-        "views report",
+        "tracking report",
         "serving pictures",
         "training measures",
         "inference",
