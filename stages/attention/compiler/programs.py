@@ -35,7 +35,7 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
     tables = {name for name, node in gradients.items() if body.scattered(node) or not single}
     for name, node in gradients.items():
         body.write(node, _learned(definition, name, "g"), add=not single)
-    body.line(f"total_measured = total_measured + convert({body.text(nodes['measured'])}, float64)")
+    body.line(f"sums[0] = sums[0] + convert({body.text(nodes['measured'])}, float64)")
     start = Body({}, 1)
     for name in tables:
         start.clear(_learned(definition, name, "g"), math.prod(definition.parameters[name]), "float32")
@@ -53,8 +53,6 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
         "measured": "float64[:]",
         "after": "float32[:]",
     }
-    each = "for e in range(block, smaller(block + 256, n)):"
-    batches = "for first in range(block, smaller(block + 256 * batch, n), batch):"
     lines = [
         *(
             f"    # p, m, v, g: {name} {shape} from {_learned(definition, name, 'p').offset}"
@@ -63,41 +61,46 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
         f"    g = empty({size}, float32)",
         "    rates = empty(256, float64)",
         "    scales = empty(256, float64)",
+        "    power = empty(2, float64)",
+        "    sums = empty(1, float64)",
         *(f"    {line}" for line in body.arrays),
         "    for t in range(256):",
         "        rates[t] = 0.0",
         "        scales[t] = 0.0",
         *start.lines,
         "    for epoch in range(epochs):",
-        "        total_measured = convert(0.0, float64)",
+        "        sums[0] = 0.0",
         f"        for block in range(0, n, {'256' if single else '256 * batch'}):",
         *_CORRECTIONS.splitlines(),
-        "            step = 0",
-        f"            {each if single else batches}",
-        *([] if single else ["                for e in range(first, smaller(first + batch, n)):"]),
+        "            for step in range(steps):",
+        *([_ONE] if single else _BATCH.splitlines()),
         *body.lines,
         *([] if single else ["                count = convert(smaller(batch, n - first), float32)"]),
         "                rate = convert(rates[step], float32)",
         "                scale = convert(scales[step], float32)",
-        "                step = step + 1",
         *step.lines,
-        "        measured[epoch] = total_measured",
+        "        measured[epoch] = sums[0]",
         f"        for k in range({size}):",
         f"            after[epoch * {size} + k] = p[k]",
     ]
     return Program(_whole(body, arguments, lines), [*arguments.values()], {})
 
 
+_ONE = "                e = block + step"
+_BATCH = """\
+                first = block + step * batch
+                for e in range(first, smaller(first + batch, n)):"""
 _CORRECTIONS = f"""\
-            first_power = powers[0]
-            second_power = powers[1]
-            for t in range(smaller({STEPS_AHEAD}, (n - block + batch - 1) // batch)):
-                first_power = larger(first_power * 0.9, 1e-300)
-                second_power = second_power * 0.999
-                rates[t] = first_power
-                scales[t] = second_power
-            powers[0] = first_power
-            powers[1] = second_power
+            steps = smaller({STEPS_AHEAD}, (n - block + batch - 1) // batch)
+            power[0] = powers[0]
+            power[1] = powers[1]
+            for t in range(steps):
+                power[0] = larger(power[0] * 0.9, 1e-300)
+                power[1] = power[1] * 0.999
+                rates[t] = power[0]
+                scales[t] = power[1]
+            powers[0] = power[0]
+            powers[1] = power[1]
             for t in range(0, {STEPS_AHEAD}, 8):
                 rates[t : t + 8] = learning_rate / (1.0 - rates[t : t + 8])
                 scales[t : t + 8] = 1.0 / sqrt(1.0 - scales[t : t + 8])"""
