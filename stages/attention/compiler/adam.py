@@ -11,15 +11,16 @@ STEPS_AHEAD = 256  # how many steps' bias corrections are computed together
 LEAST, UNFELT = "1e-30", "5e-18"
 
 BIAS_CORRECTIONS = f"""\
-            first_power = powers[0]
-            second_power = powers[1]
-            for t in range(smaller({STEPS_AHEAD}, (n - block + batch - 1) // batch)):
-                first_power = larger(first_power * 0.9, 1e-300)
-                second_power = second_power * 0.999
-                rates[t] = first_power
-                scales[t] = second_power
-            powers[0] = first_power
-            powers[1] = second_power
+            steps = smaller({STEPS_AHEAD}, (n - block + batch - 1) // batch)
+            power[0] = powers[0]
+            power[1] = powers[1]
+            for t in range(steps):
+                power[0] = larger(power[0] * 0.9, 1e-300)
+                power[1] = power[1] * 0.999
+                rates[t] = power[0]
+                scales[t] = power[1]
+            powers[0] = power[0]
+            powers[1] = power[1]
             for t in range(0, {STEPS_AHEAD}, 8):
                 rates[t : t + 8] = learning_rate / (1.0 - rates[t : t + 8])
                 scales[t : t + 8] = 1.0 / sqrt(1.0 - scales[t : t + 8])"""

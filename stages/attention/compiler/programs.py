@@ -31,7 +31,7 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
     tables = {name for name, node in gradients.items() if body.scattered(node) or not single}
     for name, node in gradients.items():
         body.write(node, _learned(definition, name, "g"), add=not single)
-    body.line(f"total_measured = total_measured + convert({body.text(nodes['measured'])}, float64)")
+    body.line(f"sums[0] = sums[0] + convert({body.text(nodes['measured'])}, float64)")
     start = Body({}, 1)
     for name in tables:
         start.clear(_learned(definition, name, "g"), math.prod(definition.parameters[name]), "float32")
@@ -49,8 +49,6 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
         "measured": "float64[:]",
         "after": "float32[:]",
     }
-    each = f"for e in range(block, smaller(block + {STEPS_AHEAD}, n)):"
-    batches = f"for first in range(block, smaller(block + {STEPS_AHEAD} * batch, n), batch):"
     lines = [
         *(
             f"    # p, m, v, g: {name} {shape} from {_learned(definition, name, 'p').offset}"
@@ -59,29 +57,35 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
         f"    g = empty({size}, float32)",
         f"    rates = empty({STEPS_AHEAD}, float64)",
         f"    scales = empty({STEPS_AHEAD}, float64)",
+        "    power = empty(2, float64)",
+        "    sums = empty(1, float64)",
         *(f"    {line}" for line in body.arrays),
         f"    for t in range({STEPS_AHEAD}):",
         "        rates[t] = 0.0",
         "        scales[t] = 0.0",
         *start.lines,
         "    for epoch in range(epochs):",
-        "        total_measured = convert(0.0, float64)",
+        "        sums[0] = 0.0",
         f"        for block in range(0, n, {STEPS_AHEAD}{'' if single else ' * batch'}):",
         *BIAS_CORRECTIONS.splitlines(),
-        "            step = 0",
-        f"            {each if single else batches}",
-        *([] if single else ["                for e in range(first, smaller(first + batch, n)):"]),
+        "            for step in range(steps):",
+        *([_ONE] if single else _BATCH.splitlines()),
         *body.lines,
         *([] if single else ["                count = convert(smaller(batch, n - first), float32)"]),
         "                rate = convert(rates[step], float32)",
         "                scale = convert(scales[step], float32)",
-        "                step = step + 1",
         *step.lines,
-        "        measured[epoch] = total_measured",
+        "        measured[epoch] = sums[0]",
         f"        for k in range({size}):",
         f"            after[epoch * {size} + k] = p[k]",
     ]
     return Program(_whole(body, arguments, lines), [*arguments.values()], {})
+
+
+_ONE = "                e = block + step"
+_BATCH = """\
+                first = block + step * batch
+                for e in range(first, smaller(first + batch, n)):"""
 
 
 def evaluation_program(definition: Definition, nodes: Mapping[str, Node]) -> Program:
