@@ -11,18 +11,19 @@ import pytest
 import torch
 from conftest import ROOT, clean_environment
 
-from attention.compiler.programs import STEPS_AHEAD
+from attention.compiler.adam import STEPS_AHEAD
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import AttentionFunction
 from attention.inference.attention import attention_of, compiled_attention
 from attention.network import AttentionNetwork
 from attention.params.schema import TrainParams
 from attention.tasks.examples import ExampleTable, write_examples
-from attention.tasks.problem import Examples, draw_columns, draw_examples, lookup
+from attention.tasks.problem import Examples, draw_columns, draw_examples, lookup, make_problem
 from attention.training.compiled_engine import CompiledEngine
 from attention.training.engines import EngineError, choose_engine, start_engine
 from attention.training.loop import Epoch, train
-from attention.weights import Weights, draw_weights
+from attention.weights import Weights, draw_weights, initial_weights
+from workbench.stage.errors import DataError
 
 N_CONTEXTS, SEQ_LEN = 3, 7
 PROBLEM = lookup([2, 6, 3], SEQ_LEN)
@@ -43,6 +44,28 @@ def test_attention_is_that_of_torch(name: str) -> None:
     weights = draw_weights(name, N_CONTEXTS, SEQ_LEN, seed=3)
     expected = AttentionNetwork.from_weights(weights).double().eval().get_attention(torch.arange(N_CONTEXTS))
     np.testing.assert_allclose(compiled_attention(weights), expected.detach(), rtol=3e-6, atol=3e-7)
+
+
+@pytest.mark.parametrize(("query", "told"), [(3, 3), (-1, -1), (2, None)])
+def test_a_query_that_a_network_does_not_know_is_refused(query: int, told: int | None) -> None:
+    weights, examples = draw_weights("softmax", N_CONTEXTS, SEQ_LEN, seed=3), some_examples(5)
+    examples.queries[3] = query
+    if told is None:
+        assert attention_of(weights, examples).shape == (5, SEQ_LEN)
+        return
+    with pytest.raises(DataError, match=f"^queries: got {told}; allowed of this network: 0 to 2$"):
+        attention_of(weights, examples)
+
+
+def test_a_key_that_a_network_does_not_know_is_refused() -> None:
+    problem = make_problem("recall", keys="content+position")
+    (examples,) = draw_examples(problem, 0, "train", 5)
+    weights = initial_weights("softmax", problem, 0)
+    examples.keys[1, 2, 0] = -1  # of several features none
+    attention_of(weights, examples)
+    examples.keys[1, 2, 0] = -2
+    with pytest.raises(DataError, match=f"^keys: got -2; allowed of this network: -1 to {problem.n_keys - 1}$"):
+        attention_of(weights, examples)
 
 
 @pytest.mark.parametrize("name", [name for name in ATTENTION_FUNCTIONS if name != "embedding"])

@@ -541,8 +541,8 @@ BEST = "allowed: different keys of study.grid, which has: model.attention"
         ("seeds: 1, best: {over: [model.attention], by: mse}",
          "study.seeds: got 1; allowed with study.best, half of them to choose with: at least 2"),
         ("best: {over: [], by: mse}",
-         "study.best: got {'by': 'mse', 'over': []}; allowed: null, or {over: [a key of study.grid, …], by: mse}, "
-         "or by: effective"),
+         "study.best: got {'by': 'mse', 'over': []}; allowed: null, or {over: [a key of study.grid, …], by: mse}; "
+         "by: mse, of classes the loss, normalized, effective or accuracy"),
         ("compare: pairs", "study.compare: got 'pairs'; allowed: one of: neighbours, all, none"),
         ("compare: all, grid: {train.epochs: [" + ", ".join(map(str, range(1, 449))) + "]}",
          "study.compare: got 'all', 100,128 pairs of configurations; allowed: at most 100,000; take fewer values, or "

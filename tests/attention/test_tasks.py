@@ -13,9 +13,9 @@ import pytest
 from conftest import ROOT
 
 from attention.tasks import TASKS
-from attention.tasks.entry import Columns, Sizes, Streams, Task, TaskError
+from attention.tasks.entry import Columns, Feature, Sizes, Streams, Task, TaskError, constant
 from attention.tasks.examples import open_examples, read_cases, write_examples, write_truth
-from attention.tasks.problem import Examples, Problem, draw_columns, draw_examples, make_problem
+from attention.tasks.problem import MOST_NUMBERS, Examples, Problem, draw_columns, draw_examples, make_problem
 from workbench.stage.errors import DataError
 from workbench.stage.streams import stream
 
@@ -354,6 +354,14 @@ def test_the_largest_of_a_task_is_drawn_in_small_blocks(task: str) -> None:
     assert problem.block_rows * problem.seq_len * (problem.classes or 1) <= 1 << 27
     (block,) = draw_examples(problem, 0, "train", 3)
     assert block.values.shape[1] == problem.seq_len
+
+
+def test_each_number_of_a_real_key_counts_as_memory_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = Feature(constant(1031), lambda columns, _: columns["size"][..., None].repeat(1031, -1), real=True)
+    monkeypatch.setitem(TASKS, "wide", replace(TASKS["biggest"], keys={"size": wide}))
+    problem = make_problem("wide", {"seq_len": 101})
+    numbers = 101 * (1 + 1031) + 3  # of an example: values, keys, and its columns
+    assert problem.block_rows == MOST_NUMBERS // numbers == 645
 
 
 # Tables on disk.

@@ -1,4 +1,4 @@
-"""Imports run one way: from the laboratory to the workbench, and within each from the rooms above to those below."""
+"""Imports run one way: from the laboratory to the workbench, and in each from a room to those that stand before it."""
 
 import ast
 import re
@@ -9,23 +9,23 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-# From above to below. Rooms of one line know nothing of each other.
+# A room imports only from rooms of the lines before its own. Those of one line know nothing of each other.
 LAYERS: Mapping[str, tuple[str, ...]] = {
-    "workbench": ("command", "project", "compute tracking", "progress cache", "stage"),
+    "workbench": ("stage", "progress cache", "compute tracking", "project", "command"),
     "attention": (
-        "api",
-        "project",
-        "command",
-        "studies",
-        "views report",
-        "serving pictures",
-        "training measures",
-        "inference",
-        "network",
-        "weights",
-        "params",
-        "tasks",
         "functions compiler",
+        "tasks",
+        "params",
+        "weights",
+        "network",
+        "inference",
+        "training measures",
+        "serving pictures",
+        "tracking report",
+        "studies",
+        "command",
+        "project",
+        "api",
     ),
 }
 NOT_FOR_SCRIPTS = {
@@ -62,7 +62,7 @@ def _imported(path: Path, name: str, files: Mapping[str, Path]) -> Iterator[str]
 
 
 def wrong_ways(graph: Mapping[str, set[str]]) -> list[str]:
-    """Return a line for each import that does not run down."""
+    """Return a line for each import of a room that does not stand before its own."""
     return sorted(
         f"{name} imports {one}: {why}"
         for name, imported in graph.items()
@@ -83,9 +83,8 @@ def _wrong(name: str, imported: str) -> str:
     unknown = [one[1] for one in (room, other) if one[1] not in levels]
     if unknown:
         return f"{unknown[0] or 'the package itself'} has no layer"
-    return (
-        "" if levels[room[1]] < levels[other[1]] else "upwards" if levels[room[1]] > levels[other[1]] else "beside it"
-    )
+    own, its = levels[room[1]], levels[other[1]]
+    return "" if its < own else "it stands after it" if its > own else "it stands beside it"
 
 
 def _room(module: str) -> tuple[str, str]:
@@ -131,6 +130,17 @@ def test_every_room_has_a_layer() -> None:
     assert {room for room in rooms if room[1]} <= known
 
 
+def test_the_page_names_the_rooms_in_this_order() -> None:
+    """Of rooms of one line the order is free."""
+    page = (ROOT / "docs/house.md").read_text()
+    for house, layers in LAYERS.items():
+        table = page.partition(f"## {house}\n")[2].partition("\n## ")[0]
+        named = re.findall(r"`(\w+)/?`", "\n".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE)))
+        order = [next(level for level, line in enumerate(layers) if name in line.split()) for name in named]
+        assert {*named} == {name for line in layers for name in line.split()}
+        assert order == sorted(order)
+
+
 @pytest.mark.parametrize(
     ("module", "line", "told"),
     [
@@ -142,18 +152,22 @@ def test_every_room_has_a_layer() -> None:
         (
             "workbench/stage/run.py",
             "def f() -> None:\n    from workbench.tracking import store",
-            "workbench.stage.run imports workbench.tracking.store: upwards",
+            "workbench.stage.run imports workbench.tracking.store: it stands after it",
         ),
         (
             "attention/functions/entry.py",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from attention.params import load_params",
-            "attention.functions.entry imports attention.params: upwards",
+            "attention.functions.entry imports attention.params: it stands after it",
         ),
-        ("workbench/cache.py", "from . import progress", "workbench.cache imports workbench.progress: beside it"),
+        (
+            "workbench/cache.py",
+            "from . import progress",
+            "workbench.cache imports workbench.progress: it stands beside it",
+        ),
         (
             "workbench/stage/run.py",
             "from ..cache import folder",
-            "workbench.stage.run imports workbench.cache: upwards",
+            "workbench.stage.run imports workbench.cache: it stands after it",
         ),
         (
             "train.py",

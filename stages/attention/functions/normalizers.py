@@ -29,8 +29,9 @@ def sigmoid(scores: Tensor, *, temperature: float = 1.0, **_: object) -> Tensor:
 def sparsemax(scores: Tensor, *, temperature: float = 1.0, **_: object) -> Tensor:
     """argmin_a ‖a - s/τ‖² over the simplex: a_j = max(s_j/τ - t, 0), with t such that they sum to 1.
 
-    Σ max(s/τ - t, 0) falls as t grows, so position j is in the support as long as it is below 1 at t = s_j/τ. That
-    takes S² numbers, but neither sorting nor searching. A position outside of the support gets no gradient.
+    The larger t, the smaller the sum Σ_i max(s_i/τ - t, 0), and the right t makes it 1. So where it is below 1 at
+    t = s_j/τ, the right t is below s_j/τ, and a_j > 0: j is in the support. To try every s_j takes S² numbers, but
+    neither sorting nor searching. A position outside of the support gets no gradient.
     """
     scores = _below_zero(scores / temperature)
     inside = _above(scores).sum(-1) < 1

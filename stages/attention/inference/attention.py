@@ -7,6 +7,7 @@ from attention.compiler import CannotCompile, compiled
 from attention.inference.definitions import attention_definition, example_fields
 from attention.tasks.problem import Examples
 from attention.weights import Weights, array_shapes
+from workbench.stage.errors import DataError
 
 
 def attention_of(weights: Weights, examples: Examples | None = None) -> NDArray[np.float32]:
@@ -14,6 +15,10 @@ def attention_of(weights: Weights, examples: Examples | None = None) -> NDArray[
 
     By default that is every context of lookup once: (n_contexts, seq_len). Where the function cannot be compiled it is
     torch's, whichever engine trained; else its bytes do not depend on the CPU.
+
+    Raises:
+        DataError: a query or a key names a feature that the network does not know.
+
     """
     try:
         return compiled_attention(weights, examples)
@@ -28,11 +33,19 @@ def compiled_attention(weights: Weights, examples: Examples | None = None) -> ND
 
     Raises:
         CannotCompile: the attention function does what only torch can.
+        DataError: a query or a key names a feature that the network does not know.
 
     """
     fields = {"queries": np.arange(weights.n_contexts)}
     if examples is not None:
         fields = {name: getattr(examples, name) for name in example_fields(weights) if name in ("queries", "keys")}
+    known = {"queries": (1, weights.n_contexts), "keys": (2, weights.n_keys or weights.seq_len)}
+    for name, features in fields.items():
+        axes, number = known[name]
+        least = 0 if features.ndim == axes else -1  # of several features -1 stands for none
+        if features.dtype.kind == "i" and features.size and not least <= features.min() <= features.max() < number:
+            wrong = features[(features < least) | (features >= number)][0]
+            raise DataError(f"{name}: got {wrong}; allowed of this network: {least} to {number - 1}")
     columns = [np.ascontiguousarray(field) for field in fields.values()]
     attention = np.empty((len(columns[0]), weights.seq_len), np.float32)
     compiled(attention_definition(weights), "evaluation")(flat(weights), *columns, len(columns[0]), attention)

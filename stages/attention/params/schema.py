@@ -129,7 +129,7 @@ class BestParams(Section):
     """Over which keys of the grid the best value is chosen, and by which measure."""
 
     over: Annotated[list[str], Field(min_length=1)]
-    by: Literal["mse", "effective"]
+    by: Literal["mse", "normalized", "effective", "accuracy"]
 
 
 class StudyParams(Section):
@@ -143,7 +143,10 @@ class StudyParams(Section):
     compare: Annotated[Literal["neighbours", "all", "none"], Field(description="one of: neighbours, all, none")]
     best: Annotated[
         BestParams | None,
-        Field(description="null, or {over: [a key of study.grid, …], by: mse}, or by: effective"),
+        Field(
+            description="null, or {over: [a key of study.grid, …], by: mse}; by: mse, of classes the loss, normalized, "
+            "effective or accuracy"
+        ),
     ]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from attention.params.schema import BestParams, StudyParams
 from attention.studies.comparison import Comparison, compare_pairs, pairs
 from attention.studies.groups import MEASURES, Group
+from attention.studies.statistics import ALPHA, Floats, holm, sign_test
 
 CHOOSING, REPORTING = slice(0, None, 2), slice(1, None, 2)  # of the seeds, in their order
 
@@ -25,7 +26,7 @@ class Best:
         group: its trainings with the seeds that report; its values are those of the other keys.
         chosen: the values, by key.
         choosing: how many seeds chose them.
-        near: the candidates' values, as chosen, whose errors the reporting seeds do not tell from the chosen one's.
+        near: the candidates' values, its own among them, that the reporting seeds do not tell from it by that measure.
         candidates: how many there were.
         at_edge: the keys whose chosen value is the smallest or largest of the grid: a better one may lie beyond.
 
@@ -60,18 +61,25 @@ def _best(candidates: Sequence[Group], asked: BestParams) -> Best:
     score = [sign * np.median(each.part(CHOOSING).results[:, place]) for each in candidates]
     best = int(np.argmin(score))
     reporting = [each.part(REPORTING) for each in candidates]
-    others = [number for number in range(len(candidates)) if number != best]
-    told = {pair.second.name for pair in compare_pairs(reporting, [(best, one) for one in others]) if pair.differs}
+    told = _told_from(best, np.stack([each.results[:, place] for each in reporting]))
     values = [{key: each.values[key] for key in asked.over} for each in candidates]
     group = reporting[best]
     return Best(
         replace(group, values={key: value for key, value in group.values.items() if key not in asked.over}),
         values[best],
         len(candidates[best].part(CHOOSING).seeds),
-        [own for own, each in zip(values, candidates, strict=True) if each.name not in told],
+        [own for own, differs in zip(values, told, strict=True) if not differs],
         len(candidates),
         [key for key in asked.over if _at_edge(values[best][key], [each[key] for each in values])],
     )
+
+
+def _told_from(best: int, measured: Floats) -> list[bool]:
+    """Tell of each candidate (candidates, seeds) whether it differs from the best one, corrected for all of them."""
+    others = np.delete(measured, best, axis=0)
+    lower, higher = (others < measured[best]).sum(axis=1), (others > measured[best]).sum(axis=1)
+    differs: list[bool] = (holm(sign_test(lower, higher, measured.shape[1])) <= ALPHA).tolist()
+    return [*differs[:best], False, *differs[best:]]
 
 
 def _at_edge(value: Any, values: Sequence[Any]) -> bool:

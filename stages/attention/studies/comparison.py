@@ -8,6 +8,7 @@ Where both diverged or have equal errors is a tie; where one diverged, the other
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class Comparison:
             log10, below = self.log10_error, self.lower
             if self.lower < self.higher:
                 first, second, below, log10 = second, first, self.higher, -log10[[0, 2, 1]]
-            factor, low, high = (show(10**number) for number in log10)
+            factor, low, high = map(show_power, log10)
             interval = "" if np.isnan(log10[1]) else f", 90 % interval {low} to {high}"
             says = (
                 f"{first} is below {second} in {below} {counts} "
@@ -138,3 +139,14 @@ def _told_apart(first: Mapping[str, str], second: Mapping[str, str]) -> tuple[tu
 def show(number: float) -> str:
     """Show a number for people, in two digits, or all of those before the point."""
     return f"{number:,.0f}" if 99.5 <= number < 1e6 else f"{number:.2g}"
+
+
+def show_power(exponent: float) -> str:
+    """Show 10 to a power, which a float may not hold, and what is close to 1 in four digits.
+
+    Decimal computes with whole numbers alone, not with the C library's pow.
+    """
+    power = Decimal(10) ** Decimal(float(exponent))
+    if 300 < abs(exponent) < np.inf:
+        return f"{power:.1e}"
+    return f"{float(power):.4g}" if Decimal("0.9") < power < Decimal("1.1") else show(float(power))

@@ -61,8 +61,13 @@ class Column(NamedTuple):
 class Feature(NamedTuple):
     """What is known of a query or of each key: which of `number` features it has, or how much of each.
 
-    `of` goes from the columns and sizes to whole numbers (n,), of keys (n, seq_len), that name a feature; with an axis
-    more to several of them, -1 for none; or to real numbers, one for each feature.
+    Attributes:
+        number: from the sizes to how many features there are.
+        of: from the columns and sizes to the number of the feature, from 0: (n,) for queries, (n, seq_len) for keys.
+            With one axis more: of several features each, -1 in the place of one that is not there; or, if `real`, how
+            much there is of every feature.
+        real: whether `of` gives real numbers.
+
     """
 
     number: Callable[[Sizes], int]
@@ -89,7 +94,7 @@ class Size:
 
 
 class TrueAttention(Size):
-    """The position that each context of `lookup` reads: a list, or the word random."""
+    """A size that is a list: the position that each context of `lookup` reads; or the word random, to draw them."""
 
     allowed = "the word random, or a list with a position (from 0 to data.seq_len - 1) for each context"
 

@@ -75,7 +75,8 @@ class Problem:
     @property
     def block_rows(self) -> int:
         """How many examples to hold at a time: memory grows neither with their number nor with their size."""
-        numbers = self.seq_len * ((self.classes or 1) + len(self._features())) + len(self.columns)
+        of_key = self.n_keys if self.entry.real_keys else len(self._features())
+        numbers = self.seq_len * ((self.classes or 1) + of_key) + len(self.columns)
         return max(1, min(BLOCK_ROWS, MOST_NUMBERS // numbers))
 
     def complete(self, columns: Columns) -> Columns:
