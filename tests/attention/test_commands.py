@@ -13,7 +13,9 @@ from attention.params import load_study
 from workbench.command.snapshot import experiments
 from workbench.stage.errors import DataError, ParamsError, SelectionError
 
-NUMBERS = "diverged,found,mse.median,mse.low,mse.high,effective.median,effective.low,effective.high"
+NUMBERS = (
+    "diverged,found,found.low,found.high,mse.median,mse.low,mse.high,effective.median,effective.low,effective.high"
+)
 OTHER = "allowed: asks, a line; stage, plot or study; params, by dotted key"
 
 
@@ -27,11 +29,12 @@ def attempt(project: Project, *arguments: str) -> tuple[int, str, str]:
 class TestStudy:
     def test_it_says_which_is_better_in_numbers_for_people(self, finished_project: Project) -> None:
         status, said, _ = attempt(finished_project, "study")
-        header, first, second, _, sentence = said.splitlines()
+        header, first, second, _, answer, _, sentence = said.splitlines()
         assert status == 0
         assert header.split("  ")[0] == "model.attention"
         assert [first.split()[0], second.split()[0]] == ["embedding", "softmax"]
         assert "of 5 seeds or more" in first  # it has three
+        assert answer.startswith("less than half of the trainings find the truth with embedding; whether ")
         assert sentence.startswith(
             "embedding and softmax: no difference in error that 3 seeds show (embedding is below"
         )
@@ -41,7 +44,7 @@ class TestStudy:
     ) -> None:
         (tmp_path / "best.csv").write_text("model.width,trainings\n")
         spread = f"model.width,trainings,{NUMBERS}"
-        rows = "".join(f"{n},10,1,0.7,{n}e-05,1e-6,inf,0.51,0.41,0.61\n" for n in (1, 2, 3))
+        rows = "".join(f"{n},10,1,0.7,0.4,0.9,{n}e-05,1e-6,inf,0.51,0.41,0.61\n" for n in (1, 2, 3))
         (tmp_path / "summary.csv").write_text(f"{spread}\n{rows}")
         (tmp_path / "comparison.csv").write_text("differs,says\nfalse,a\nfalse,b\ntrue,\x1b[31mc\n")
         show_study(tmp_path, 2)
@@ -49,6 +52,9 @@ class TestStudy:
         assert " ".join(said[1].split()) == "1 7 of 10 1 1.00e-05 1.00e-06 to inf 0.5100 0.4100 to 0.6100"
         assert said[3:] == [
             "… and 1 more configurations: attention study --all",
+            "",
+            "whether more than half of the trainings find the truth is undecided at every width; the median error is "
+            "lowest at width 1 (1e-05), highest at width 3 (3e-05)",
             "",
             "\\x1b[31mc",
             "a",
@@ -60,10 +66,10 @@ class TestStudy:
     ) -> None:
         (tmp_path / "summary.csv").write_text(f"train.learning_rate,trainings,{NUMBERS}\n")
         names = "train.learning_rate,choosing,candidates,near,at_edge,trainings"
-        (tmp_path / "best.csv").write_text(f'{names},{NUMBERS}\n0.1,5,2,"[0.1, 0.2]",,5,0,1.0,0.1,,,0.9,,\n')
+        (tmp_path / "best.csv").write_text(f'{names},{NUMBERS}\n0.1,5,2,"[0.1, 0.2]",,5,0,1.0,,,0.1,,,0.9,,\n')
         (tmp_path / "comparison.csv").write_text("differs,says\n")
         show_study(tmp_path, None)
-        title, header, row, _ = capsys.readouterr().out.splitlines()
+        title, header, row = capsys.readouterr().out.splitlines()
         assert title == "At the best value, chosen on one half of the seeds and reported on the other:"
         assert header.split()[:3] == ["train.learning_rate", "near", "at_edge"]
         assert row.split()[:3] == ["0.1", "[0.1,", "0.2]"]

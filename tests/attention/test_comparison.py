@@ -1,13 +1,16 @@
 """Which of two configurations is better: counted by hand, said in a sentence, and chosen without deceiving oneself."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
 import pytest
-from made_up import configuration
+from made_up import configuration, outcome
 
 from attention.params.schema import BestParams, StudyParams
+from attention.studies.answers import answers
 from attention.studies.best import best_of, compare
 from attention.studies.comparison import compare_pairs, pairs, show_power
 from attention.studies.groups import MEASURES, Group
@@ -97,6 +100,7 @@ class TestComparison:
 
     def test_powers_of_ten_are_shown_as_floats_are(self) -> None:
         shown = {
+            -0.0004: "0.9991",
             -299.5: "3.2e-300",
             -4.5: "3.2e-05",
             -0.3010299956639812: "0.5",
@@ -218,6 +222,9 @@ class TestReport:
             "Truth found by 11 of 11 dot, 9 of 11 hard (2 diverged). "
             "[Errors with intervals](get-artifact?path=study/errors.png&run_uuid=abc)",
             "",
+            "- more than half of the trainings find the truth with every function; the median error is lowest with dot "
+            "(3.2e-05)",
+            "",
             "1 of 1 pairs of configurations differ in error:",
             f"- {comparisons[0].says}",
         ]
@@ -226,7 +233,69 @@ class TestReport:
         groups = [configuration([0.5 + number, None], train__epochs=number) for number in range(1, 12)]
         comparisons = compare_pairs(groups, pairs(groups, "neighbours"))
         assert closing(groups, comparisons).splitlines() == [
+            "study: whether more than half of the trainings find the truth is undecided at every epochs",
             "study: 0 of 55 pairs of configurations differ in error; `attention study` shows them",
             "study: 11 configurations, 2 seeds each; truth found by 11 of 22 trainings (11 diverged)",
         ]
         assert description("abc", groups, comparisons).splitlines()[-1] == "All of them are in `study/comparison.csv`."
+
+
+class TestAnswers:
+    def says(self, groups: Sequence[Group]) -> list[str]:
+        """Return the sentences, which the columns and their texts in a file give alike."""
+        columns = summary_columns(groups)
+        texts = {name: [str(one) for one in values] for name, values in columns.items()}
+        assert answers(texts) == answers(columns)
+        return answers(columns)
+
+    def test_along_a_number_it_says_from_where_to_where(self) -> None:
+        """Of 20 trainings all, none, and half: an interval above, below, and around one half."""
+        shares = {1: [0.1] * 20, 2: [0.1, 0.9] * 10, 4: [0.9] * 20, 8: [0.9] * 20, 16: [0.9] * 20, 32: [0.1] * 20}
+        groups = [
+            replace(
+                configuration([error / width] * 20, model__attention=name, model__width=width),
+                outcomes=[outcome(error / width, one) for one in own],
+            )
+            for name, error in (("dot", 1e-5), ("cosine", 1e-3))
+            for width, own in reversed(shares.items())
+        ]
+        said = (
+            "more than half of the trainings find the truth at width 4 to 16; less than half at width 1, 32; "
+            "whether more than half do is undecided at width 2; the median error is lowest at width 32"
+        )
+        groups[-1] = replace(groups[-1], outcomes=[outcome(None)] * 20)
+        assert self.says(groups) == [
+            f"dot: {said} (3.1e-07), highest at width 1 (1e-05)",
+            f"cosine: {said} (3.1e-05), highest at width 1 (diverged)",
+        ]
+
+    def test_where_no_number_varies_it_names_the_values_of_the_last_key(self) -> None:
+        groups = [
+            configuration([0.1] * 9, share, data__keys=keys, model__attention=name)
+            for keys, shares in {"colour": (0.1, 0.9, 0.9), "position": (0.1, 0.1, 0.1)}.items()
+            for name, share in zip(("dot", "hard", "cosine"), shares, strict=True)
+        ]
+        assert self.says(groups) == [
+            "keys colour: more than half of the trainings find the truth with hard, cosine; less than half with dot; "
+            "the median error is lowest with dot (0.1)",
+            "keys position: less than half of the trainings find the truth with every function; "
+            "the median error is lowest with dot (0.1)",
+        ]
+
+    def test_of_a_map_it_counts(self) -> None:
+        groups = [
+            configuration([rate] * 9, 0.9 if rate > 0.1 * width else 0.1, train__learning_rate=rate, model__width=width)
+            for width in range(1, 6)
+            for rate in (0.1, 0.2, 0.3, 0.4, 0.5)
+        ]
+        assert self.says(groups) == [
+            "more than half of the trainings find the truth at 10 of 25 pairs of learning_rate and width; "
+            "less than half at 15 of 25 pairs of learning_rate and width; "
+            "the median error is lowest at learning_rate 0.1, width 1 (0.1)"
+        ]
+
+    def test_a_single_configuration_answers_nothing_and_one_that_diverged_is_no_best(self) -> None:
+        assert self.says([configuration([0.1] * 9, model__attention="dot")]) == []
+        assert self.says([configuration([None] * 9, model__attention=name) for name in ("dot", "hard")]) == [
+            "less than half of the trainings find the truth with every function"
+        ]

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from attention.params import load_study
-from attention.pictures.style import EFFECTIVE, RAW
+from attention.pictures.colours import EFFECTIVE, RAW
 from attention.studies.axes import axes_of, series
 from attention.studies.curves import CURVE_PANELS, curves_figure
 from attention.studies.figures import LINES, ROWS, errors_figure, recovery_figure
@@ -148,6 +148,9 @@ def test_a_line_a_function_along_the_rate_with_a_band_of_the_interval() -> None:
     assert heights(errors.collections[0]) == (0.01, 5)
     assert (errors.get_xscale(), errors.get_yscale(), found.get_yscale()) == ("log", "log", "linear")
     assert errors.get_xlabel() == "train.learning_rate"
+    figure.draw_without_rendering()
+    assert [label.get_text() for label in errors.get_xticklabels()] == ["0.001", "0.01", "0.1"]
+    assert [line.get_marker() for line in errors.lines] == ["o", "s"]
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["dot", "softmax"]
 

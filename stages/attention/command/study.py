@@ -17,15 +17,18 @@ Row = Mapping[str, str]
 
 
 def show_study(folder: Path, most: int | None) -> None:
-    """Print the table and the sentences of a study's folder, those that differ first; `most` of each, None for all.
+    """Print the table and the sentences of a study's folder, pairs that differ first; `most` of each, None for all.
 
     Raises:
         DataError: a table is missing, or is none of a study.
 
     """
+    from attention.studies.answers import answers  # NumPy takes its time
+
     best, summary, pairs = (_read(folder / f"{name}.csv") for name in ("best", "summary", "comparison"))
     try:
         rows = [_shown(row) for row in best or summary]
+        found = [] if best or not summary else answers({name: [row[name] for row in summary] for name in summary[0]})
         says = [printable(row["says"]) for row in sorted(pairs, key=lambda row: row["differs"] != "true")]
     except (KeyError, ValueError) as error:
         raise _other(folder) from error
@@ -33,7 +36,11 @@ def show_study(folder: Path, most: int | None) -> None:
         print("At the best value, chosen on one half of the seeds and reported on the other:")
     if rows:
         print_table(list(rows[0]), [list(row.values()) for row in rows[:most]])
-    print(*_more(len(rows), most, "configurations"), "", *says[:most], *_more(len(says), most, "pairs"), sep="\n")
+    for line in _more(len(rows), most, "configurations"):
+        print(line)
+    for lines, what in ((found, "sentences"), (says, "pairs")):
+        if lines:
+            print("", *lines[:most], *_more(len(lines), most, what), sep="\n")
 
 
 def _show(root: Path, options: argparse.Namespace) -> int:

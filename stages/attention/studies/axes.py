@@ -1,6 +1,6 @@
 """A grid's values as the axes of a picture: which of its keys are numbers that vary, and what is drawn along them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attention.studies.groups import Group, name_of
@@ -10,7 +10,12 @@ FEWEST = {1: 3, 2: 5}  # values that make a curve, and those of both keys that m
 
 def axes_of(groups: Sequence[Group]) -> list[str]:
     """Return the keys along which a study is drawn: none, one for curves, or two for a map; the longest come first."""
-    values = {key: {each.texts[key]: each.values[key] for each in groups}.values() for key in groups[0].values}
+    keys = groups[0].values
+    return numeric_axes({key: [*{each.texts[key]: each.values[key] for each in groups}.values()] for key in keys})
+
+
+def numeric_axes(values: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return the same of the different values of each key."""
     numeric = [key for key, own in values.items() if all(map(_is_number, own))]
     numeric.sort(key=lambda key: -len(values[key]))
     for number in (2, 1):

@@ -142,6 +142,11 @@ def show(number: float) -> str:
 
 
 def show_power(exponent: float) -> str:
-    """Show 10 to a power that a float may not hold. Decimal takes whole numbers alone, not the C library's pow."""
+    """Show 10 to a power, which a float may not hold, and what is close to 1 in four digits.
+
+    Decimal computes with whole numbers alone, not with the C library's pow.
+    """
     power = Decimal(10) ** Decimal(float(exponent))
-    return f"{power:.1e}" if 300 < abs(exponent) < np.inf else show(float(power))
+    if 300 < abs(exponent) < np.inf:
+        return f"{power:.1e}"
+    return f"{float(power):.4g}" if Decimal("0.9") < power < Decimal("1.1") else show(float(power))

@@ -1,5 +1,6 @@
 """What a study found, drawn: a row a configuration, or curves and maps along the numbers that its grid varies."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +10,15 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from attention.pictures.style import EFFECTIVE, RAW, TRUTH
+from attention.pictures.colours import EFFECTIVE, RAW, TRUTH
 from attention.studies.axes import axes_of, series
 from attention.studies.curves import of_all, title_of
 from attention.studies.groups import Group
 from attention.studies.statistics import Floats, share_interval
 
 ROWS, LINES, MAPS = 60, 10, 4  # of a large study, as many as one picture can hold
+TICKS = 8  # values of an axis that each have a tick
+MARKERS = "osD^v"  # so that lines can be told from each other where they meet, and without colours
 LEAST, MOST = 1e-3, 1 - 1e-6  # the ends of a recovery's axis, which has neither 0 nor 1
 MARKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)
 INTERVALS = "median, its 90 % interval (thick) and quartiles (thin)"
@@ -94,10 +97,10 @@ def _lines(groups: Sequence[Group], quantities: Sequence[Quantity], axes: Sequen
     for quantity, panel in zip(quantities, panels, strict=True):
         every = _drawable([quantity.of(each) for line in shown.values() for each in line], quantity.scale)
         at = 0
-        for name, line in shown.items():
+        for marker, (name, line) in zip(itertools.cycle(MARKERS), shown.items(), strict=False):
             where = np.array([each.values[key] for each in line], dtype=float)
             median, _, _, low, high = every[at : at + len(line)].T
-            (drawn,) = panel.plot(where, median, "o-", markersize=4, label=title_of(name))
+            (drawn,) = panel.plot(where, median, f"{marker}-", markersize=4, label=title_of(name))
             panel.fill_between(where, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
             at += len(line)
         panel.set(xlabel=key, ylabel=quantity.label)
@@ -106,7 +109,7 @@ def _lines(groups: Sequence[Group], quantities: Sequence[Quantity], axes: Sequen
         panel.grid(axis="y")
     if list(shown) != [""]:
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(5, len(shown)))
-    figure.suptitle(f"median and its 90 % interval{of_all(shown, lines)}", fontsize="medium")
+    figure.suptitle(f"medians and shares, with their 90 % intervals{of_all(shown, lines)}", fontsize="medium")
     return figure
 
 
@@ -163,8 +166,14 @@ def _scale(panel: Any, side: str, scale: str) -> None:
 
 
 def _along(panel: Any, side: str, values: Sequence[float]) -> None:
+    """Let an axis have the grid's values, on a log scale where they span much; a tick at each where they are few."""
     if _is_logarithmic(values):
         getattr(panel, f"set_{side}scale")("log")
+    if len({*values}) <= TICKS:
+        axis = getattr(panel, f"{side}axis")
+        axis.set_major_locator(FixedLocator(sorted({*values})))
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.set_minor_locator(NullLocator())
 
 
 def _edges(values: Sequence[float]) -> Floats:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from attention.pictures.page import Chart, Control, Section, Table, save_page
+from attention.studies.answers import answers
 from attention.studies.charts import curves_chart, failures_chart, medians_chart, spread_chart
 from attention.studies.comparison import Comparison, show
 from attention.studies.groups import MEASURES, Group
 from attention.studies.report import differing
+from attention.studies.tables import summary_columns
 
-MOST_ROWS, MOST_DOTS, MOST_POINTS, MOST_PAIRS = 60, 4_000, 50, 50  # what a page has room for
+MOST_ROWS, MOST_DOTS, MOST_POINTS, MOST_SAID = 60, 4_000, 50, 50  # what a page has room for
 NAMES = {
     "mse": "error on new data",
     "normalized": "share of |a| on the true position",
@@ -29,7 +31,7 @@ def save_report(path: str | Path, groups: Sequence[Group], comparisons: Sequence
         "one seed, two configurations have the same data.",
     )
     sections = (
-        *_sentences(comparisons),
+        *_sentences(groups, comparisons),
         *_charts(groups[:MOST_ROWS], len(groups), seeds),
         Section("Numbers", "Medians; after the error its 90 % interval.", tables=(_table(groups[:MOST_ROWS]),)),
         Section(
@@ -47,12 +49,16 @@ def save_report(path: str | Path, groups: Sequence[Group], comparisons: Sequence
     save_page(path, title, lead, sections, "Written by the stage study from the numbers of data/study/*.csv.")
 
 
-def _sentences(comparisons: Sequence[Comparison]) -> list[Section]:
-    if not comparisons:
+def _sentences(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> list[Section]:
+    says = answers(summary_columns(groups))[:MOST_SAID]
+    if not says:
         return []
-    more = f" The first {MOST_PAIRS}; all are in data/study/comparison.csv." if len(comparisons) > MOST_PAIRS else ""
-    text = f"{differing(comparisons).capitalize()}, seed by seed; p is corrected for the number of pairs.{more}"
-    return [Section("What it says", text, lines=[each.says for each in comparisons[:MOST_PAIRS]])]
+    sections = [Section("What it says", "Where the truth is found, and where the error is lowest.", lines=says)]
+    if comparisons:
+        more = f" The first {MOST_SAID}; all are in data/study/comparison.csv." if len(comparisons) > MOST_SAID else ""
+        text = f"{differing(comparisons).capitalize()}, seed by seed; p is corrected for the number of pairs.{more}"
+        sections.append(Section("Two at a time", text, lines=[each.says for each in comparisons[:MOST_SAID]]))
+    return sections
 
 
 def _charts(shown: Sequence[Group], count: int, seeds: int) -> list[Section]:

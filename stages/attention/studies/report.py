@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from attention.studies.answers import answers
 from attention.studies.comparison import Comparison
 from attention.studies.groups import Group
+from attention.studies.tables import summary_columns
 
 SAID = 6  # sentences or configurations named where a stage ends; more are in the tables
 LISTED = 50  # sentences in MLflow
@@ -15,6 +17,8 @@ def closing(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> str:
     says = [f"study: {each.says}" for each in comparisons[:SAID]]
     if len(comparisons) > SAID:
         says = [f"study: {differing(comparisons)}; `attention study` shows them"]
+    if len(groups) > SAID:
+        says = [*(f"study: {line}" for line in answers(summary_columns(groups))[:SAID]), *says]
     head = f"study: {len(groups)} configuration{'s'[: len(groups) > 1]}, {seeds} seed{'s'[: seeds > 1]} each"
     return "\n".join([*says, f"{head}; truth found by {found(groups)}"])
 
@@ -31,7 +35,8 @@ def found(groups: Sequence[Group]) -> str:
         total, number = sum(each.found for each in groups), sum(len(each.seeds) for each in groups)
         wild = sum(each.diverged for each in groups)
         return f"{total} of {number} trainings" + (f" ({wild} diverged)" if wild else "")
-    return ", ".join(
+    between = "; " if any(len(each.values) > 1 for each in groups) else ", "  # names of several values have commas
+    return between.join(
         f"{each.found} of {len(each.seeds)} {each.name}" + (f" ({each.diverged} diverged)" if each.diverged else "")
         for each in groups
     )
@@ -41,8 +46,9 @@ def description(run_id: str, groups: Sequence[Group], comparisons: Sequence[Comp
     """Return what a person reads first on the page of a study's run."""
     picture = f"get-artifact?path=study/errors.png&run_uuid={run_id}"
     lines = [f"Truth found by {found(groups)}. [Errors with intervals]({picture})"]
+    lines += [f"- {line}" for line in answers(summary_columns(groups))[:LISTED]]
     if comparisons:
-        lines += [f"{differing(comparisons).capitalize()}:", *(f"- {each.says}" for each in comparisons[:LISTED])]
+        lines += ["", f"{differing(comparisons).capitalize()}:", *(f"- {each.says}" for each in comparisons[:LISTED])]
     if len(comparisons) > LISTED:
         lines.append("\nAll of them are in `study/comparison.csv`.")
     return "\n".join([lines[0], "", *lines[1:]])
