@@ -350,8 +350,8 @@ def test_what_cannot_be_compiled_is_told_in_one_line(function: Function, told: s
             compiled(definition, "evaluation")
 
 
-def test_a_program_that_is_no_program_is_no_machine_code() -> None:
-    with pytest.raises(AttributeError):
+def test_a_program_has_no_words_but_its_own() -> None:
+    with pytest.raises(ImportError):
         compile_program('def program(x: "float32[:]"):\n    import os\n', "none")
 
 

@@ -1,17 +1,16 @@
-"""From the text of a loop program to machine code: the restricted Python of `primitives`, by way of LLVM.
+"""From the text of a loop program to machine code: Python runs the text once, with words that write LLVM's.
 
-Strict IEEE arithmetic: no flag of fast mathematics, so LLVM neither fuses nor reorders an operation. A slice of literal
-length is a vector; a call of a function of `primitives` is compiled in where it stands.
+As torch is traced, so is the program: its numbers are values of LLVM, whose operators write instructions, and the body
+of a loop, which `range` opens and closes, runs once. Strict IEEE arithmetic: no flag of fast mathematics, so LLVM
+neither fuses nor reorders an operation. A slice of literal length is a vector.
 """
 
-import ast
 import ctypes
 import functools
-import inspect
-import operator
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from types import FunctionType
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -20,7 +19,7 @@ from llvmlite import ir
 
 from attention.compiler import primitives
 
-INT = ir.IntType(64)
+INT, POINTER = ir.IntType(64), ir.PointerType()
 TYPES: dict[str, Any] = {
     "float32": ir.FloatType(),
     "float64": ir.DoubleType(),
@@ -28,22 +27,22 @@ TYPES: dict[str, Any] = {
     "int64": INT,
     "bool8": ir.IntType(1),
 }
+BOOL, INT32 = TYPES["bool8"], TYPES["int32"]
 CTYPES: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
 STACK = 1 << 14  # bytes: larger arrays come from the heap, as a thread's stack is small
-FLOAT_OPERATIONS = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
-INT_OPERATIONS = {
-    ast.Add: "add",
-    ast.Sub: "sub",
-    ast.Mult: "mul",
-    ast.LShift: "shl",
-    ast.RShift: "ashr",
-    ast.FloorDiv: "sdiv",  # of numbers that are not negative
-    ast.BitAnd: "and_",
-    ast.BitOr: "or_",
-    ast.BitXor: "xor",
+OPERATORS = {  # of Python: what it is of floats, and of integers
+    "add": ("fadd", "add"),
+    "sub": ("fsub", "sub"),
+    "mul": ("fmul", "mul"),
+    "truediv": ("fdiv", ""),
+    "floordiv": ("", "sdiv"),  # of numbers that are not negative
+    "lshift": ("", "shl"),
+    "rshift": ("", "ashr"),
+    "and": ("", "and_"),
+    "or": ("", "or_"),
+    "xor": ("", "xor"),
 }
-NUMBER_OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
-COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
+COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 
 
 def processor() -> tuple[str, str]:
@@ -63,15 +62,7 @@ def _target() -> Any:
 def compile_program(text: str, name: str) -> bytes:
     """Return the object code of a program: one function, after the constant arrays that it reads."""
     target = _target()
-    module = ir.Module("program")
-    module.triple, module.data_layout = target.triple, str(target.target_data)
-    statements: list[Any] = ast.parse(text).body
-    *constants, function = statements
-    known = {}
-    for each in constants:
-        known[each.targets[0].id] = _global(module, each)
-    _Function(module, known, function, name)
-    compiled = llvm.parse_assembly(str(module))
+    compiled = llvm.parse_assembly(str(_Writer(text, name).module))
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = False  # the vectors are written out
     passes = llvm.create_pass_builder(target, options)
@@ -101,19 +92,230 @@ def _engine() -> Any:
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
 
 
-def _global(module: Any, assigned: Any) -> "_Buffer":
-    """Place `name = array([...], kind)`."""
-    numbers, kind = assigned.value.args
-    values, stored = ast.literal_eval(numbers), _stored(TYPES[kind.id])
-    of = ir.ArrayType(stored, len(values))
-    variable = ir.GlobalVariable(module, of, assigned.targets[0].id)
-    variable.global_constant, variable.linkage = True, "internal"
-    variable.initializer = ir.Constant(of, [_constant(stored, value) for value in values])
-    return _Buffer(variable, TYPES[kind.id])
+class _Writer:
+    """Runs a program, whose words are these methods, and the functions of `primitives` in the same words."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.module = ir.Module("program")
+        self.module.triple, self.module.data_layout = _target().triple, str(_target().target_data)
+        words: dict[str, Any] = {"__builtins__": {}, "abs": abs, "len": len}
+        for word, meaning in vars(primitives).items():
+            if isinstance(meaning, FunctionType):
+                words[word] = FunctionType(meaning.__code__, words)
+        own = ("array", "bits", "convert", "empty", "fill", "from_bits", "range", "sqrt", "where")
+        words |= {**TYPES, **{word: getattr(self, word) for word in own}}
+        exec(text, words)  # noqa: S102 - a text of this compiler
+        program = words["program"]
+        kinds = list(program.__annotations__.values())
+        signature = ir.FunctionType(ir.VoidType(), [TYPES.get(kind, POINTER) for kind in kinds])
+        made = ir.Function(self.module, signature, name)
+        self.builder = ir.IRBuilder(made.append_basic_block("start"))
+        self.heap: list[Any] = []
+        arguments: list[Any] = []
+        for kind, value in zip(kinds, made.args, strict=True):
+            if kind not in TYPES:
+                value.add_attribute("noalias")
+            of = TYPES[kind.removesuffix("[:]")]
+            arguments.append(_Value(self, value) if kind in TYPES else _Buffer(self, value, of))
+        program(*arguments)
+        for pointer in self.heap:
+            self.called("free", ir.VoidType(), pointer)
+        self.builder.ret_void()
+
+    # The words.
+
+    def range(self, *bounds: Any) -> "Iterator[_Value]":
+        whole = {1: (0, *bounds, 1), 2: (*bounds, 1), 3: bounds}[len(bounds)]
+        first, last, step = (self.of_type(each, INT) for each in whole)
+        builder, before = self.builder, self.builder.block
+        test, body, after = (builder.function.append_basic_block(name) for name in ("test", "body", "after"))
+        builder.branch(test)
+        builder.position_at_end(test)
+        index = builder.phi(INT)
+        index.add_incoming(first, before)
+        builder.cbranch(builder.icmp_signed("<", index, last), body, after)
+        builder.position_at_end(body)
+        yield _Value(self, index)
+        index.add_incoming(builder.add(index, step, flags=["nsw"]), builder.block)
+        builder.branch(test)
+        builder.position_at_end(after)
+
+    def array(self, numbers: Sequence[Any], kind: Any) -> "_Buffer":
+        of = ir.ArrayType(_stored(kind), len(numbers))
+        variable = ir.GlobalVariable(self.module, of, self.module.get_unique_name("numbers"))
+        variable.global_constant, variable.linkage = True, "internal"
+        variable.initializer = ir.Constant(of, [_constant(of.element, number) for number in numbers])
+        return _Buffer(self, variable, kind)
+
+    def empty(self, count: int, kind: Any) -> "_Buffer":
+        if count * 8 > STACK:
+            self.heap.append(self.called("malloc", POINTER, ir.Constant(INT, count * 8)))
+            return _Buffer(self, self.heap[-1], kind)
+        space = self.builder.alloca(ir.ArrayType(_stored(kind), count))
+        space.type = POINTER  # llvmlite's own would be that of the whole array
+        return _Buffer(self, space, kind)
+
+    def where(self, condition: Any, yes: Any, no: Any) -> "_Value":
+        left, right = self.alike(yes, no)
+        test = condition.ir
+        wide = left.type if hasattr(left.type, "count") else test.type
+        left, right = (self.of_type(each, _of_width(_element(each.type), wide)) for each in (left, right))
+        return _Value(self, self.builder.select(self.of_type(test, _of_width(BOOL, wide)), left, right))
+
+    def convert(self, number: Any, kind: Any) -> "_Value":
+        if not isinstance(number, _Value):
+            return _Value(self, _constant(kind, number))
+        value, came, write = number.ir, number.kind, self.builder
+        if came == kind:
+            return number
+        if kind == BOOL:
+            return number.compare("!=", 0)
+        target = _of_width(kind, value.type)
+        match _is_float(came), _is_float(kind):
+            case True, True:
+                found = (write.fpext if kind == TYPES["float64"] else write.fptrunc)(value, target)
+            case True, False:  # beyond whole numbers to the farthest, where the bare instruction is undefined
+                found = self.called(f"llvm.fptosi.sat.{_suffix(target)}.{_suffix(value.type)}", target, value)
+            case False, True:
+                found = (write.uitofp if came == BOOL else write.sitofp)(value, target)
+            case _:
+                widen = write.zext if came == BOOL else write.sext
+                found = (write.trunc if came.width > kind.width else widen)(value, target)
+        return _Value(self, found)
+
+    def bits(self, number: "_Value") -> "_Value":
+        return self.seen_as(number, "int32" if number.kind == TYPES["float32"] else "int64")
+
+    def from_bits(self, number: "_Value") -> "_Value":
+        return self.seen_as(number, "float32" if number.kind == INT32 else "float64")
+
+    def seen_as(self, number: "_Value", kind: str) -> "_Value":
+        return _Value(self, self.builder.bitcast(number.ir, _of_width(TYPES[kind], number.ir.type)))
+
+    def sqrt(self, number: "_Value") -> "_Value":
+        return self.unary("sqrt", number)
+
+    def fill(self, width: int, number: Any, kind: Any) -> "_Value":
+        return _Value(self, self.of_type(self.convert(number, kind).ir, ir.VectorType(kind, width)))
+
+    # What they are made of.
+
+    def unary(self, name: str, number: "_Value") -> "_Value":
+        kind = number.ir.type
+        return _Value(self, self.called(f"llvm.{name}.{_suffix(kind)}", kind, number.ir))
+
+    def called(self, name: str, result: Any, argument: Any) -> Any:
+        """Call a function that LLVM knows, or the C library's `malloc` and `free`."""
+        kind = ir.FunctionType(result, [argument.type])
+        return self.builder.call(self.module.globals.get(name) or ir.Function(self.module, kind, name), [argument])
+
+    def alike(self, *operands: Any) -> list[Any]:
+        """Give operands one type: numbers of Python take that of the values, scalars are repeated beside a vector."""
+        types = [each.ir.type for each in operands if isinstance(each, _Value)]
+        wide = max(types or [INT], key=lambda kind: getattr(kind, "count", 1))
+        return [self.of_type(each, wide) for each in operands]
+
+    def of_type(self, number: Any, kind: Any) -> Any:
+        """Return a number of Python in a type; a value as it is, or repeated, where the type is that of a vector."""
+        if isinstance(number, int | float):
+            return _constant(kind, number)
+        value = number.ir if isinstance(number, _Value) else number
+        if not isinstance(kind, ir.VectorType) or isinstance(value.type, ir.VectorType):
+            return value
+        nothing = ir.Constant(kind, ir.Undefined)
+        one = self.builder.insert_element(nothing, value, ir.Constant(INT, 0))
+        return self.builder.shuffle_vector(one, nothing, _lanes([0] * kind.count))
 
 
-def _stored(kind: Any) -> Any:
-    return ir.IntType(8) if kind == TYPES["bool8"] else kind
+class _Value:
+    """A number of the program, or a vector of numbers: its operators write what it takes part in."""
+
+    def __init__(self, writer: _Writer, value: Any, plus: int = 0) -> None:
+        self.writer, self.ir = writer, value
+        self.plus = plus  # the number of Python that was added to another value, if it was made so
+
+    @property
+    def kind(self) -> Any:
+        """The type of an element."""
+        return _element(self.ir.type)
+
+    def apply(self, names: tuple[str, str], left: Any, right: Any) -> "_Value":
+        alike = self.writer.alike(left, right)
+        found = getattr(self.writer.builder, names[0] if _is_float(alike[0].type) else names[1])(*alike)
+        return _Value(self.writer, found, right if isinstance(right, int) else 0)
+
+    def compare(self, sign: str, other: Any) -> "_Value":
+        alike, write = self.writer.alike(self, other), self.writer.builder
+        of_floats = write.fcmp_unordered if sign == "!=" else write.fcmp_ordered
+        return _Value(self.writer, (of_floats if _is_float(alike[0].type) else write.icmp_signed)(sign, *alike))
+
+    def __neg__(self) -> "_Value":
+        write = self.writer.builder
+        return _Value(self.writer, (write.fneg if _is_float(self.ir.type) else write.neg)(self.ir))
+
+    def __invert__(self) -> "_Value":
+        return _Value(self.writer, self.writer.builder.not_(self.ir))
+
+    def __abs__(self) -> "_Value":
+        if _is_float(self.ir.type):
+            return self.writer.unary("fabs", self)
+        return self.writer.where(self.compare("<", 0), -self, self)
+
+    def __len__(self) -> int:
+        return int(self.ir.type.count)
+
+    def __getitem__(self, at: int | slice) -> "_Value":
+        write = self.writer.builder
+        if isinstance(at, int):
+            return _Value(self.writer, write.extract_element(self.ir, ir.Constant(INT, at)))
+        return _Value(self.writer, write.shuffle_vector(self.ir, self.ir, _lanes(range(len(self))[at])))
+
+
+for _name, _names in OPERATORS.items():
+    setattr(_Value, f"__{_name}__", lambda x, y, names=_names: x.apply(names, x, y))
+    setattr(_Value, f"__r{_name}__", lambda x, y, names=_names: x.apply(names, y, x))
+for _name, _sign in COMPARISONS.items():
+    setattr(_Value, f"__{_name}__", lambda x, y, sign=_sign: x.compare(sign, y))
+
+
+class _Buffer:
+    """An array, of which elements, and slices of literal length, are loaded and stored."""
+
+    def __init__(self, writer: _Writer, pointer: Any, kind: Any) -> None:
+        self.writer, self.pointer, self.kind, self.stored = writer, pointer, kind, _stored(kind)
+
+    def __getitem__(self, at: Any) -> _Value:
+        pointer, kind, step = self._place(at)
+        write, stored = self.writer.builder, _of_width(self.stored, kind)
+        if step == 1:
+            value = write.load(pointer, typ=stored, align=self._alignment)
+        else:
+            value = ir.Constant(stored, ir.Undefined)
+            for lane in range(kind.count):
+                place = write.gep(pointer, [ir.Constant(INT, lane * step)], True, source_etype=self.stored)
+                value = write.insert_element(value, write.load(place, typ=self.stored), ir.Constant(INT, lane))
+        return _Value(self.writer, write.trunc(value, kind) if self.kind == BOOL else value)
+
+    def __setitem__(self, at: Any, number: Any) -> None:
+        pointer, kind, _ = self._place(at)
+        value = self.writer.of_type(number, kind)
+        if self.kind == BOOL:
+            value = self.writer.builder.zext(value, _of_width(self.stored, kind))
+        self.writer.builder.store(value, pointer, align=self._alignment)
+
+    def _place(self, at: Any) -> tuple[Any, Any, int]:
+        """Return the address of `b[e]`, `b[e : e + 8]` or `b[e : e + 24 : 3]`, its type, and the step."""
+        kind, step = self.kind, 1
+        if isinstance(at, slice):
+            step = at.step or 1
+            length = at.stop.plus if isinstance(at.stop, _Value) else at.stop - at.start
+            kind, at = ir.VectorType(kind, length // step), at.start
+        index = [self.writer.of_type(at, INT)]
+        return self.writer.builder.gep(self.pointer, index, True, source_etype=self.stored), kind, step
+
+    @property
+    def _alignment(self) -> int:
+        return 1 if self.kind == BOOL else 4 if self.kind in (TYPES["float32"], INT32) else 8
 
 
 def _constant(kind: Any, value: float) -> Any:
@@ -125,330 +327,27 @@ def _constant(kind: Any, value: float) -> Any:
     return ir.Constant(kind, float(value) if isinstance(kind, ir.DoubleType) else int(value))
 
 
-class _Buffer:
-    def __init__(self, pointer: Any, kind: Any) -> None:
-        self.pointer, self.kind = pointer, kind
+def _lanes(numbers: Sequence[int]) -> Any:
+    return ir.Constant(ir.VectorType(INT32, len(numbers)), list(numbers))
 
 
-class _Function:
-    """One function on its way to LLVM: names are buffers, constants, or variables in memory that LLVM promotes."""
-
-    def __init__(self, module: Any, known: dict[str, Any], function: Any, name: str) -> None:
-        kinds = [ast.literal_eval(argument.annotation) for argument in function.args.args]
-        signature = [TYPES[kind] if kind in TYPES else ir.PointerType() for kind in kinds]
-        made = ir.Function(module, ir.FunctionType(ir.VoidType(), signature), name)
-        self.entry = ir.IRBuilder(made.append_basic_block("entry"))
-        self.builder = ir.IRBuilder(made.append_basic_block("start"))
-        self.names = dict(known)
-        self.heap: list[Any] = []
-        self.inside = 0
-        self.module = module
-        for argument, value, kind in zip(function.args.args, made.args, kinds, strict=True):
-            if kind in TYPES:
-                self.store(argument.arg, value)
-            else:
-                value.add_attribute("noalias")
-                self.names[argument.arg] = _Buffer(value, TYPES[kind.removesuffix("[:]")])
-        self.statements(function.body)
-        if self.heap:
-            free = ir.Function(module, ir.FunctionType(ir.VoidType(), [ir.PointerType()]), "free")
-            for pointer in self.heap:
-                self.builder.call(free, [pointer])
-        self.builder.ret_void()
-        self.entry.branch(made.basic_blocks[1])
-
-    # Statements.
-
-    def statements(self, body: list[Any]) -> None:
-        for each in body:
-            getattr(self, f"do_{type(each).__name__}")(each)
-
-    def do_Expr(self, _: ast.Expr) -> None:
-        """Skip a docstring."""
-
-    def do_Assign(self, each: Any) -> None:
-        target: Any = each.targets[0]
-        if isinstance(each.targets[0], ast.Subscript):
-            pointer, kind = self.place(target)
-            value = self.as_kind(self.value(each.value), kind)
-            if getattr(kind, "element", kind) == TYPES["bool8"]:
-                value = self.builder.zext(value, _of_width(ir.IntType(8), kind))
-            self.builder.store(value, pointer, align=_alignment(kind))
-            return
-        made: Any = each.value
-        if isinstance(each.value, ast.Call) and made.func.id == "empty":
-            count, of = made.args
-            self.names[target.id] = self.buffer(ast.literal_eval(count), TYPES[of.id])
-            return
-        self.store(target.id, self.value(each.value))
-
-    def do_For(self, each: Any) -> None:
-        numbers = [self.as_kind(self.value(argument), INT) for argument in each.iter.args]
-        zero, one = ir.Constant(INT, 0), ir.Constant(INT, 1)
-        first, last, step = {1: [zero, *numbers, one], 2: [*numbers, one], 3: numbers}[len(numbers)]
-        function, builder = self.builder.function, self.builder
-        test, body, after = (function.append_basic_block(name) for name in ("test", "body", "after"))
-        name = each.target.id
-        self.store(name, first)
-        builder.branch(test)
-        builder.position_at_end(test)
-        builder.cbranch(builder.icmp_signed("<", self.load(name), last), body, after)
-        builder.position_at_end(body)
-        self.statements(each.body)
-        self.store(name, builder.add(self.load(name), step, flags=["nsw"]))
-        builder.branch(test)
-        builder.position_at_end(after)
-
-    def do_If(self, each: Any) -> None:
-        with self.builder.if_then(self.value(each.test)):
-            self.statements(each.body)
-
-    def store(self, name: str, value: Any) -> None:
-        if self.inside:  # a function of `primitives` has no loops: a name is what was assigned last
-            self.names[name] = value
-            return
-        if isinstance(value, int | float):
-            value = _constant(INT if isinstance(value, int) else TYPES["float64"], value)
-        if name not in self.names or self.names[name].kind != value.type:
-            self.names[name] = _Buffer(self.entry.alloca(value.type), value.type)
-        self.builder.store(value, self.names[name].pointer)
-
-    def load(self, name: str) -> Any:
-        found = self.names[name]
-        return self.builder.load(found.pointer, typ=found.kind) if isinstance(found, _Buffer) else found
-
-    def buffer(self, count: int, kind: Any) -> _Buffer:
-        stored = _stored(kind)
-        if count * 8 <= STACK:
-            space = self.entry.alloca(ir.ArrayType(stored, count))
-            space.type = ir.PointerType()  # llvmlite's own would be that of the whole array
-            return _Buffer(space, kind)
-        allocate = self.module.globals.get("malloc") or ir.Function(
-            self.module, ir.FunctionType(ir.PointerType(), [INT]), "malloc"
-        )
-        self.heap.append(self.entry.call(allocate, [ir.Constant(INT, count * 8)]))
-        return _Buffer(self.heap[-1], kind)
-
-    # Expressions: a value of LLVM, or a Python number, which takes the type of what it meets.
-
-    def value(self, each: Any) -> Any:
-        return getattr(self, f"of_{type(each).__name__}")(each)
-
-    def of_Constant(self, each: Any) -> Any:
-        return each.value
-
-    def of_Name(self, each: Any) -> Any:
-        return self.load(each.id)
-
-    def of_Subscript(self, each: Any) -> Any:
-        pointer, kind = self.place(each)
-        step: Any = each.slice.step if isinstance(each.slice, ast.Slice) else None
-        if step is None:
-            stored = _of_width(_stored(getattr(kind, "element", kind)), kind)
-            value = self.builder.load(pointer, typ=stored, align=_alignment(kind))
-        else:
-            value = ir.Constant(_of_width(_stored(kind.element), kind), ir.Undefined)
-            for lane in range(kind.count):
-                at = self.builder.gep(
-                    pointer, [ir.Constant(INT, lane * step.value)], True, source_etype=_stored(kind.element)
-                )
-                one = self.builder.load(at, typ=_stored(kind.element))
-                value = self.builder.insert_element(value, one, ir.Constant(INT, lane))
-        if getattr(kind, "element", kind) == TYPES["bool8"]:
-            value = self.builder.trunc(value, kind)
-        return value
-
-    def of_BinOp(self, each: Any) -> Any:
-        left, right = self.value(each.left), self.value(each.right)
-        if isinstance(left, int | float) and isinstance(right, int | float):
-            return NUMBER_OPERATIONS[type(each.op)](left, right)
-        left, right = self.alike(left, right)
-        table = FLOAT_OPERATIONS if _is_float(left.type) else INT_OPERATIONS
-        return getattr(self.builder, table[type(each.op)])(left, right)
-
-    def of_UnaryOp(self, each: Any) -> Any:
-        value = self.value(each.operand)
-        if isinstance(value, int | float):
-            return -value
-        if isinstance(each.op, ast.Invert):
-            return self.builder.not_(value)
-        return self.builder.fneg(value) if _is_float(value.type) else self.builder.neg(value)
-
-    def of_Compare(self, each: Any) -> Any:
-        left, right = self.alike(self.value(each.left), self.value(each.comparators[0]))
-        sign = COMPARISONS[type(each.ops[0])]
-        if not _is_float(left.type):
-            return self.builder.icmp_signed(sign, left, right)
-        return (self.builder.fcmp_unordered if sign == "!=" else self.builder.fcmp_ordered)(sign, left, right)
-
-    def of_Call(self, each: Any) -> Any:
-        name = each.func.id
-        word = getattr(self, f"call_{name}", None)
-        return word(*each.args) if word else self.inlined(name, [self.value(argument) for argument in each.args])
-
-    def inlined(self, name: str, arguments: list[Any]) -> Any:
-        """Translate the body of a function of `primitives`, in the place of its call."""
-        parameters, body = _definition(name)
-        outer, self.names = self.names, dict(zip(parameters, arguments, strict=True))
-        self.inside += 1
-        self.statements(body[:-1])
-        value = self.value(body[-1].value)
-        self.names, self.inside = outer, self.inside - 1
-        return value
-
-    def call_where(self, condition: Any, yes: Any, no: Any) -> Any:
-        test = self.value(condition)
-        left, right = self.alike(self.value(yes), self.value(no))
-        wide = max((test, left), key=lambda value: getattr(value.type, "count", 1)).type
-        left, right = (
-            self.as_kind(value, _of_width(getattr(value.type, "element", value.type), wide)) for value in (left, right)
-        )
-        return self.builder.select(self.as_kind(test, _of_width(TYPES["bool8"], wide)), left, right)
-
-    def call_convert(self, number: Any, kind: Any) -> Any:
-        value, target = self.value(number), TYPES[kind.id]
-        if isinstance(value, int | float):
-            return _constant(target, value)
-        target = _of_width(target, value.type)
-        came, goes = getattr(value.type, "element", value.type), TYPES[kind.id]
-        if came == goes:
-            return value
-        if goes == TYPES["bool8"]:
-            return (self.builder.fcmp_unordered if _is_float(came) else self.builder.icmp_signed)(
-                "!=", value, _constant(value.type, 0)
-            )
-        if _is_float(came) and _is_float(goes):
-            return (self.builder.fpext if isinstance(goes, ir.DoubleType) else self.builder.fptrunc)(value, target)
-        if _is_float(came):
-            return self.saturated(value, target)
-        if _is_float(goes):
-            return (self.builder.uitofp if came == TYPES["bool8"] else self.builder.sitofp)(value, target)
-        if came.width > goes.width:
-            return self.builder.trunc(value, target)
-        return (self.builder.zext if came == TYPES["bool8"] else self.builder.sext)(value, target)
-
-    def saturated(self, value: Any, target: Any) -> Any:
-        """Convert to whole numbers: beyond them to the farthest, where the bare instruction is undefined."""
-        name = f"llvm.fptosi.sat.{_suffix(target)}.{_suffix(value.type)}"
-        return self.builder.call(self.intrinsic(name, target, value.type), [value])
-
-    def call_bits(self, number: Any) -> Any:
-        value = self.value(number)
-        single = isinstance(getattr(value.type, "element", value.type), ir.FloatType)
-        return self.builder.bitcast(value, _of_width(TYPES["int32" if single else "int64"], value.type))
-
-    def call_from_bits(self, number: Any) -> Any:
-        value = self.value(number)
-        single = getattr(value.type, "element", value.type) == TYPES["int32"]
-        return self.builder.bitcast(value, _of_width(TYPES["float32" if single else "float64"], value.type))
-
-    def call_sqrt(self, number: Any) -> Any:
-        return self.unary("sqrt", self.value(number))
-
-    def call_abs(self, number: Any) -> Any:
-        value = self.value(number)
-        if _is_float(value.type):
-            return self.unary("fabs", value)
-        return self.builder.select(
-            self.builder.icmp_signed("<", value, _constant(value.type, 0)), self.builder.neg(value), value
-        )
-
-    def call_fill(self, width: Any, number: Any, kind: Any) -> Any:
-        return self.as_kind(self.value(number), ir.VectorType(TYPES[kind.id], width.value))
-
-    def call_total(self, vector: Any) -> Any:
-        return self.halved(
-            self.value(vector), lambda x, y: (self.builder.fadd if _is_float(x.type) else self.builder.add)(x, y)
-        )
-
-    def call_largest(self, vector: Any) -> Any:
-        return self.halved(self.value(vector), lambda x, y: self.inlined("larger", [x, y]))
-
-    def call_smallest(self, vector: Any) -> Any:
-        return self.halved(self.value(vector), lambda x, y: self.inlined("smaller", [x, y]))
-
-    def halved(self, value: Any, combine: Callable[[Any, Any], Any]) -> Any:
-        while value.type.count > 1:
-            half = value.type.count // 2
-            value = combine(
-                *(
-                    self.builder.shuffle_vector(
-                        value, value, ir.Constant(ir.VectorType(TYPES["int32"], half), list(range(first, first + half)))
-                    )
-                    for first in (0, half)
-                )
-            )
-        return self.builder.extract_element(value, ir.Constant(INT, 0))
-
-    # Types and places.
-
-    def unary(self, name: str, value: Any) -> Any:
-        return self.builder.call(self.intrinsic(f"llvm.{name}.{_suffix(value.type)}", value.type, value.type), [value])
-
-    def intrinsic(self, name: str, result: Any, argument: Any) -> Any:
-        return self.module.globals.get(name) or ir.Function(self.module, ir.FunctionType(result, [argument]), name)
-
-    def alike(self, left: Any, right: Any) -> tuple[Any, Any]:
-        """Give two operands one type: numbers take the other's, scalars are repeated beside a vector."""
-        if isinstance(left, int | float) and isinstance(right, int | float):
-            kind = INT if isinstance(left, int) and isinstance(right, int) else TYPES["float64"]
-            return _constant(kind, left), _constant(kind, right)
-        if isinstance(left, int | float):
-            return _constant(right.type, left), right
-        if isinstance(right, int | float):
-            return left, _constant(left.type, right)
-        wide = max((left, right), key=lambda value: getattr(value.type, "count", 1)).type
-        return self.as_kind(left, wide), self.as_kind(right, wide)
-
-    def as_kind(self, value: Any, kind: Any) -> Any:
-        if isinstance(value, int | float):
-            return _constant(kind, value)
-        if not isinstance(kind, ir.VectorType) or isinstance(value.type, ir.VectorType):
-            return value
-        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(INT, 0))
-        mask = ir.Constant(ir.VectorType(TYPES["int32"], kind.count), [0] * kind.count)
-        return self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), mask)
-
-    def place(self, each: Any) -> tuple[Any, Any]:
-        """Return the address of an element or a slice `b[e : e + 8]`, `b[e : e + 24 : 3]`, and its type."""
-        buffer = self.names[each.value.id]
-        start: Any = each.slice
-        kind = buffer.kind
-        if isinstance(each.slice, ast.Slice):
-            step = start.step.value if start.step else 1
-            kind = ir.VectorType(kind, _length(start) // step)
-            start = start.lower
-        index = self.as_kind(self.value(start), INT)
-        return self.builder.gep(buffer.pointer, [index], True, source_etype=_stored(buffer.kind)), kind
+def _stored(kind: Any) -> Any:
+    return ir.IntType(8) if kind == BOOL else kind
 
 
-@functools.cache
-def _definition(name: str) -> tuple[list[str], list[Any]]:
-    function: Any = ast.parse(inspect.getsource(getattr(primitives, name))).body[0]
-    return [argument.arg for argument in function.args.args], function.body
-
-
-def _length(part: Any) -> int:
-    """Return how many elements lie between the ends of `e : e + 8` or `0 : 8`."""
-    if isinstance(part.upper, ast.Constant):
-        return int(part.upper.value - part.lower.value)
-    return int(part.upper.right.value)
+def _element(kind: Any) -> Any:
+    return getattr(kind, "element", kind)
 
 
 def _is_float(kind: Any) -> bool:
-    return isinstance(getattr(kind, "element", kind), ir.FloatType | ir.DoubleType)
+    return isinstance(_element(kind), ir.FloatType | ir.DoubleType)
 
 
 def _of_width(kind: Any, like: Any) -> Any:
     return ir.VectorType(kind, like.count) if isinstance(like, ir.VectorType) else kind
 
 
-def _alignment(kind: Any) -> int:
-    element = getattr(kind, "element", kind)
-    return 1 if element == TYPES["bool8"] else 4 if element in (TYPES["float32"], TYPES["int32"]) else 8
-
-
 def _suffix(kind: Any) -> str:
-    element = getattr(kind, "element", kind)
+    element = _element(kind)
     name = {ir.FloatType(): "f32", ir.DoubleType(): "f64"}.get(element) or f"i{element.width}"
     return f"v{kind.count}{name}" if isinstance(kind, ir.VectorType) else name

@@ -340,7 +340,9 @@ class Body:
             return written(
                 itertools.product(*([number(axis.first + n * axis.step) for n in range(axis.count)] for axis in axes))
             )
-        sum_ = f"s{next(self._names)}"
+        name = f"s{next(self._names)}"
+        self.arrays.append(f"{name} = empty({width}, {kind})")
+        sum_ = part(name, Terms(), 1, width)
         self.line(f"{sum_} = {_neutral(op, kind, width)}")
         *outer, last = axes
 
