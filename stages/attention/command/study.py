@@ -30,7 +30,8 @@ def show_study(folder: Path, most: int | None, rest: str) -> None:
     best, summary, pairs = (_read(folder / f"{name}.csv") for name in ("best", "summary", "comparison"))
     try:
         rows = [_shown(row) for row in best or summary]
-        found = [] if best or not summary else answers({name: [row[name] for row in summary] for name in summary[0]})
+        table = {name: [row[name] for row in summary] for name in summary[0]} if summary and not best else {}
+        found = [printable(line) for line in answers(table)] if table else []
         says = [printable(row["says"]) for row in sorted(pairs, key=lambda row: row["differs"] != "true")]
     except (KeyError, ValueError) as error:
         raise _other(folder) from error
