@@ -11,8 +11,8 @@ from attention.inference.attention import attention_of
 from attention.measures import EVALUATION_COLUMNS, effect, evaluation, of_cases, shares
 from attention.params import load_params
 from attention.tasks.examples import open_examples, read_cases
-from attention.views.stages import show_evaluation
-from attention.views.tracked import TRACKED, experiment
+from attention.tracking.experiment import TRACKED, experiment
+from attention.tracking.stages import show_evaluation
 from attention.weights import load_weights
 from workbench.stage.errors import DataError
 from workbench.stage.tables import number_rows, write_json, write_table

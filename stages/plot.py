@@ -13,9 +13,9 @@ from attention.pictures.style import save_figure
 from attention.report.figures import CASE, figures_of, in_order
 from attention.report.page import save_report
 from attention.tasks.problem import CASES
-from attention.views.naming import run_name
-from attention.views.stages import show_pictures
-from attention.views.tracked import TRACKED, experiment
+from attention.tracking.experiment import TRACKED, experiment
+from attention.tracking.naming import run_name
+from attention.tracking.stages import show_pictures
 from attention.weights import load_weights
 from workbench.stage.outputs import keep_only
 from workbench.stage.tables import read_grid, read_metrics

@@ -13,8 +13,8 @@ from attention.studies.groups import group
 from attention.studies.page import save_report
 from attention.studies.report import closing
 from attention.studies.tables import best_columns, comparison_columns, history_columns, result_columns, summary_columns
+from attention.studies.tracking import record_study
 from attention.studies.trainings import TRAININGS, trainings_of
-from attention.studies.view import record_study
 from workbench.compute.checkpoint import Checkpoint
 from workbench.compute.schedule import compute
 from workbench.progress import count_trainings

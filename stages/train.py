@@ -7,9 +7,9 @@ from pathlib import Path
 from attention.measures import ATTENTION_COLUMNS, effect, history_columns, of_cases, recovery
 from attention.params import load_params
 from attention.tasks.examples import open_examples, read_cases
+from attention.tracking.experiment import TRACKED, experiment
+from attention.tracking.stages import show_training
 from attention.training import determining, train
-from attention.views.stages import show_training
-from attention.views.tracked import TRACKED, experiment
 from attention.weights import initial_weights, save_weights
 from workbench.progress import live_signal, progress
 from workbench.stage.outputs import md5

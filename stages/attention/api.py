@@ -24,8 +24,8 @@ from attention.studies.best import compare as compare_groups
 from attention.studies.groups import group
 from attention.studies.tables import best_columns, comparison_columns, history_columns, result_columns, summary_columns
 from attention.studies.trainings import Training, draw, run_training, trainings_of
+from attention.tracking.naming import DEFAULTS
 from attention.training import train
-from attention.views.naming import DEFAULTS
 from attention.weights import Weights
 from workbench.stage.errors import ParamsError, show_value
 from workbench.stage.params import refusal

@@ -40,10 +40,10 @@ def project() -> Project:
     from attention.command.study import STUDY
     from attention.params import load_params
     from attention.params.schema import Params
+    from attention.tracking.experiment import TRACKED
+    from attention.tracking.naming import DEFAULTS
+    from attention.tracking.stages import TEST_METRICS
     from attention.training.engines import promises_bytes
-    from attention.views.naming import DEFAULTS
-    from attention.views.stages import TEST_METRICS
-    from attention.views.tracked import TRACKED
 
     return Project(
         tracked=TRACKED,
@@ -81,9 +81,9 @@ def origin(model: bytes) -> Origin:
 def publish() -> str:
     """Show the results of the working folder in MLflow, and those of its study; return the name of the former's run."""
     from attention.params import load_params
-    from attention.studies.view import publish_study
-    from attention.views.stages import show_evaluation, show_pictures, show_training
-    from attention.views.tracked import TRACKED, experiment
+    from attention.studies.tracking import publish_study
+    from attention.tracking.experiment import TRACKED, experiment
+    from attention.tracking.stages import show_evaluation, show_pictures, show_training
     from attention.weights import load_weights
     from workbench.tracking.run import continue_run
 

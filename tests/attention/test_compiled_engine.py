@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import ROOT, clean_environment
 
-from attention.compiler.programs import STEPS_AHEAD
+from attention.compiler.adam import STEPS_AHEAD
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import AttentionFunction
 from attention.inference.attention import attention_of, compiled_attention

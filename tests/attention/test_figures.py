@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from attention.pictures.colours import EFFECTIVE, RAW, TRUTH
 from attention.pictures.figures import (
     MAPPED_PANELS,
     Floats,
@@ -22,7 +23,7 @@ from attention.pictures.figures import (
     mse_figure,
     save_animation,
 )
-from attention.pictures.style import EFFECTIVE, RAW, TRUTH, save_figure
+from attention.pictures.style import save_figure
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

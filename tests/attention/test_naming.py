@@ -8,7 +8,7 @@ from conftest import ROOT
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import with_defaults
 from attention.params import load_params
-from attention.views.naming import DEFAULTS, differences, run_name
+from attention.tracking.naming import DEFAULTS, differences, run_name
 
 ARTICLE = {"seed": 0, "model.attention": "embedding", **DEFAULTS}
 

@@ -16,8 +16,8 @@ from attention.params import load_study
 from attention.studies.groups import ARTICLE_MSE, MEASURES, Group, group
 from attention.studies.statistics import SPREAD, share_interval, spread
 from attention.studies.tables import read_outcomes
+from attention.studies.tracking import FILES
 from attention.studies.trainings import Outcome, Training, run_training, training_key, trainings_of
-from attention.studies.view import FILES
 from attention.tasks.examples import DrawnTable, ExampleTable, write_examples
 from attention.tasks.problem import BLOCK_ROWS, draw_columns, lookup
 from workbench.command.snapshot import experiments

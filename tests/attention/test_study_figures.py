@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from attention.params import load_study
-from attention.pictures.style import EFFECTIVE, RAW
+from attention.pictures.colours import EFFECTIVE, RAW
 from attention.studies.axes import axes_of, series
 from attention.studies.curves import CURVE_PANELS, curves_figure
 from attention.studies.figures import LINES, ROWS, errors_figure, recovery_figure

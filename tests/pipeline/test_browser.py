@@ -22,7 +22,7 @@ from conftest import Project, clean_environment, open_store, recorded_runs
 from mlflow.entities import Run
 from playwright.sync_api import Page, Route, expect
 
-from attention.views.naming import DEFAULTS
+from attention.tracking.naming import DEFAULTS
 
 KEEP = os.environ.get("SCREENSHOTS")  # the folder to keep pictures in
 # As after one's first visit: MLflow's assistant closed, its pages those of training.

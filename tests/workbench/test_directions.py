@@ -21,7 +21,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "inference",
         "training measures",
         "serving pictures",
-        "views report",
+        "tracking report",
         "studies",
         "command",
         "project",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from conftest import LABORATORY, ROOT, clean_environment
 
-from attention.views.naming import DEFAULTS
+from attention.tracking.naming import DEFAULTS
 from workbench.command.listing import Listed, list_runs
 from workbench.command.recorded import Recorded, recorded_runs
 from workbench.command.runs import Row, fields_of, runs, select

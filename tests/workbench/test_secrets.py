@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from attention.views.tracked import TRACKED
+from attention.tracking.experiment import TRACKED
 from workbench.stage.params import TrackingParams
 from workbench.tracking.recorder import Recorder
 from workbench.tracking.secrets import reason, without_secrets

@@ -13,7 +13,7 @@ from conftest import Project, Race, open_store, recorded_runs
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from attention.views.tracked import TRACKED
+from attention.tracking.experiment import TRACKED
 from workbench.stage.params import TrackingParams
 from workbench.tracking.local import READY, dump_store
 from workbench.tracking.run import start_run

@@ -13,7 +13,7 @@ import pytest
 from conftest import LABORATORY
 from filelock import FileLock
 
-from attention.views.tracked import TRACKED
+from attention.tracking.experiment import TRACKED
 from workbench.command.doctor import _environment
 from workbench.command.store_health import examine_store
 from workbench.stage.errors import UserError

@@ -27,7 +27,7 @@ from mlflow.tracking import MlflowClient
 
 from attention.studies.groups import MEASURES
 from attention.studies.statistics import SPREAD
-from attention.studies.view import FILES
+from attention.studies.tracking import FILES
 from attention.weights import load_weights
 
 PAGE = (ROOT / "docs/clusters.md").read_text()

@@ -4,14 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from attention.compiler.adam import BIAS_CORRECTIONS, STEPS_AHEAD, adam
 from attention.compiler.definition import Definition
 from attention.compiler.graph import Node, Shape
-from attention.compiler.source import LANE, Axis, Body, Place, Terms, number, part, strides_of
-
-STEPS_AHEAD = 256  # how many steps' bias corrections are computed together
-# Arithmetic on numbers below 1e-38 takes a hundred times as long. A mean below LEAST counts as none, as it moves no
-# parameter: Adam divides by 1e-8 at least. So does a root of the squares of UNFELT, which keeps them above 1e-38.
-LEAST, UNFELT = "1e-30", "5e-18"
+from attention.compiler.source import Body, Place, Terms, number, strides_of
 
 
 class Program(NamedTuple):
@@ -40,7 +36,7 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
     for name in tables:
         start.clear(_learned(definition, name, "g"), math.prod(definition.parameters[name]), "float32")
     for name, shape in definition.parameters.items():
-        _adam(step, shape, _learned(definition, name, "p").offset, name in tables, single)
+        adam(step, shape, _learned(definition, name, "p").offset, name in tables, single)
     fields = {f"{_identifier(name)}": f"{_held(kind)}[:]" for name, (_, kind) in definition.example.items()}
     arguments = {
         **dict.fromkeys("pmv", "float32[:]"),
@@ -59,19 +55,19 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
             for name, shape in definition.parameters.items()
         ),
         f"    g = empty({size}, float32)",
-        "    rates = empty(256, float64)",
-        "    scales = empty(256, float64)",
+        f"    rates = empty({STEPS_AHEAD}, float64)",
+        f"    scales = empty({STEPS_AHEAD}, float64)",
         "    power = empty(2, float64)",
         "    sums = empty(1, float64)",
         *(f"    {line}" for line in body.arrays),
-        "    for t in range(256):",
+        f"    for t in range({STEPS_AHEAD}):",
         "        rates[t] = 0.0",
         "        scales[t] = 0.0",
         *start.lines,
         "    for epoch in range(epochs):",
         "        sums[0] = 0.0",
-        f"        for block in range(0, n, {'256' if single else '256 * batch'}):",
-        *_CORRECTIONS.splitlines(),
+        f"        for block in range(0, n, {STEPS_AHEAD}{'' if single else ' * batch'}):",
+        *BIAS_CORRECTIONS.splitlines(),
         "            for step in range(steps):",
         *([_ONE] if single else _BATCH.splitlines()),
         *body.lines,
@@ -90,46 +86,6 @@ _ONE = "                e = block + step"
 _BATCH = """\
                 first = block + step * batch
                 for e in range(first, smaller(first + batch, n)):"""
-_CORRECTIONS = f"""\
-            steps = smaller({STEPS_AHEAD}, (n - block + batch - 1) // batch)
-            power[0] = powers[0]
-            power[1] = powers[1]
-            for t in range(steps):
-                power[0] = larger(power[0] * 0.9, 1e-300)
-                power[1] = power[1] * 0.999
-                rates[t] = power[0]
-                scales[t] = power[1]
-            powers[0] = power[0]
-            powers[1] = power[1]
-            for t in range(0, {STEPS_AHEAD}, 8):
-                rates[t : t + 8] = learning_rate / (1.0 - rates[t : t + 8])
-                scales[t : t + 8] = 1.0 / sqrt(1.0 - scales[t : t + 8])"""
-
-
-def _adam(body: Body, shape: Shape, offset: Terms, clear: bool, single: bool) -> None:
-    """Write a step of torch's Adam for one parameter, in the vectors in which the traced function reads it."""
-    columns = shape[-1] if shape and shape[-1] % 8 else math.prod(shape)
-    rows = math.prod(shape) // columns
-    place = Place("", (columns, 1), offset)
-
-    def statement(bound: dict[str, Terms], width: int) -> None:
-        flat = place.at([bound.get(axis, Terms()) for axis in ("row", "k")])
-        flat.pop(LANE, None)
-        g, m, v, p = (part(array, flat, 1, width) for array in "gmvp")
-        for line in (
-            f"slope = {g}{'' if single else ' / count'}",
-            f"mean = {m} + (slope - {m}) * 0.1",
-            f"felt = slope + {UNFELT}",
-            f"square = {v} * 0.999 + felt * felt * 0.001",
-            f"{p} = {p} - rate * mean / (sqrt(square) * scale + 1e-08)",
-            f"{m} = where(abs(mean) < {LEAST}, 0.0, mean)",
-            f"{v} = square",
-            *([f"{g} = 0.0"] if clear else []),
-        ):
-            body.line(line)
-
-    axes = [Axis("row", rows), Axis("k", columns)]
-    body.over([axis for axis in axes if axis.count > 1] or axes[1:], "k", {}, statement)
 
 
 def evaluation_program(definition: Definition, nodes: Mapping[str, Node]) -> Program:

@@ -6,12 +6,8 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from attention.pictures.style import EFFECTIVE, RAW, TRUTH
-
 Specification = dict[str, Any]
 
-GREEN = "#009e73"
-LINES = (EFFECTIVE, RAW, GREEN, "#cc79a7", TRUTH, "#d55e00", "#56b4e9")  # as in figures.mplstyle
 DASHES = ([1, 0], [8, 3], [2, 3], [10, 3, 2, 3])
 LOOK = alt.Config(
     font="DejaVu Sans, Verdana, sans-serif",

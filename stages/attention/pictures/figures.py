@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from attention.pictures.style import EFFECTIVE, GREY, RAW, TRUTH
+from attention.pictures.colours import EFFECTIVE, GREY, RAW, TRUTH
 from workbench.stage.outputs import writing
 
 Floats = NDArray[np.float64]

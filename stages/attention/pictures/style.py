@@ -1,4 +1,4 @@
-"""How every picture looks, its colours and its fonts, and the file that it becomes."""
+"""How every picture looks, and the file that it becomes."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from workbench.stage.outputs import writing
 
 matplotlib.rc_file(Path(__file__).with_suffix(".mplstyle"))  # else a user's own matplotlibrc would change the bytes
 
-TRUTH, RAW, EFFECTIVE, GREY = "#222222", "#e69f00", "#0072b2", "#666666"  # colours
 RUNS = 3  # zlib's Z_RLE
 
 

@@ -7,8 +7,8 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from attention.pictures.charts import DECADES, EPOCHS, GREEN, Specification, chart, rounded, specification, told
-from attention.pictures.style import EFFECTIVE, GREY, RAW, TRUTH
+from attention.pictures.charts import DECADES, EPOCHS, Specification, chart, rounded, specification, told
+from attention.pictures.colours import EFFECTIVE, GREEN, GREY, RAW, TRUTH
 
 Floats = NDArray[np.float64]
 

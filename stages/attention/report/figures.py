@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from attention.measures.arithmetic import exp
+from attention.pictures.colours import EFFECTIVE, GREY, RAW, TRUTH
 from attention.pictures.figures import attention_figure, attention_maps, count_epochs, growth_figure
-from attention.pictures.style import EFFECTIVE, GREY, RAW, TRUTH
 from attention.tasks.problem import Examples, Problem, cases_of
 from attention.weights import Arrays, Weights
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import altair as alt
 
-from attention.pictures.charts import DASHES, DECADES, EPOCHS, LINES, Specification, chart, rounded, specification
-from attention.pictures.style import EFFECTIVE, GREY, TRUTH
+from attention.pictures.charts import DASHES, DECADES, EPOCHS, Specification, chart, rounded, specification
+from attention.pictures.colours import EFFECTIVE, GREY, LINES, TRUTH
 
 SPREAD = ("median", "lower quartile", "upper quartile", "interval of the median, from", "to")
 CHOSEN = "indexof(functions, datum.function) >= 0 && (task == 0 || datum.task == task)"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from attention.pictures.colours import EFFECTIVE, RAW, TRUTH
 from attention.pictures.figures import count_epochs
-from attention.pictures.style import EFFECTIVE, RAW, TRUTH
 from attention.studies.groups import ARTICLE_MSE, Group
 
 CURVE_PANELS = 20  # of a large study, as many as one picture can hold

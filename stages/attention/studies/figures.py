@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from attention.pictures.style import EFFECTIVE, RAW, TRUTH
+from attention.pictures.colours import EFFECTIVE, RAW, TRUTH
 from attention.studies.axes import axes_of, series
 from attention.studies.curves import of_all, title_of
 from attention.studies.groups import Group

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from words.counting import count_words, origin_of
 from words.params import load_params
-from words.shown import show_count
-from words.tracked import TRACKED
+from words.tracking import TRACKED, show_count
 from workbench.stage.outputs import md5
 from workbench.stage.tables import write_json, write_table
 from workbench.tracking.run import start_run

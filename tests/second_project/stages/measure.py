@@ -6,8 +6,7 @@ from pathlib import Path
 
 from words.counting import measures_of, read_counts, read_origin
 from words.params import load_params
-from words.shown import show_measures
-from words.tracked import TRACKED
+from words.tracking import TRACKED, show_measures
 from workbench.stage.tables import write_json
 from workbench.tracking.run import continue_run
 from workbench.tracking.tracked import experiment_of

@@ -18,7 +18,7 @@ def main() -> None:
 def project() -> Project:
     """Return the project as the workbench must know it."""
     from words.params import Params, load_params
-    from words.tracked import TRACKED
+    from words.tracking import TRACKED
 
     return Project(
         tracked=TRACKED,
@@ -47,8 +47,7 @@ def publish() -> str:
     """Show the results of the working folder in MLflow, and return the name of their run."""
     from words.counting import read_origin
     from words.params import load_params
-    from words.shown import show_count, show_measures
-    from words.tracked import TRACKED
+    from words.tracking import TRACKED, show_count, show_measures
     from workbench.tracking.run import continue_run
     from workbench.tracking.tracked import experiment_of
 

@@ -1,6 +1,6 @@
 """What MLflow is told of this laboratory and its experiments."""
 
-from attention.views.naming import run_name
+from attention.tracking.naming import run_name
 from attention.weights import Weights
 from workbench.tracking.tracked import Experiment, Tracked
 

@@ -25,9 +25,9 @@ from attention.studies.groups import MEASURES, Group, group, value_text
 from attention.studies.report import description
 from attention.studies.statistics import SPREAD
 from attention.studies.tables import for_people, read_outcomes, summary_columns
+from attention.tracking.experiment import TRACKED
+from attention.tracking.stages import TEST_METRICS
 from attention.training.loop import determining
-from attention.views.stages import TEST_METRICS
-from attention.views.tracked import TRACKED
 from workbench.stage.outputs import md5
 from workbench.stage.process import this_process
 from workbench.tracking.pages import COLOUR
