@@ -1,6 +1,7 @@
 """The compiler against torch: each operation over random shapes, each gradient; and what it says it cannot do."""
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 from attention.compiler import CannotCompile, Definition, compiled, primitives
 from attention.compiler.aten import OPERATIONS
 from attention.compiler.machine import compile_program
-from attention.compiler.programs import training_program
+from attention.compiler.programs import evaluation_program, training_program
 from attention.compiler.tracing import trace_forward, trace_training
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.inference.definitions import takes_noise, training_definition
@@ -164,6 +165,13 @@ def test_tables_are_torch_s(kind: str, tolerance: float, n: int, m: int) -> None
 def test_sums_longer_than_what_is_written_out_are_torch_s() -> None:
     for function in (long_sums, products):
         check(function, {"x": (3, 307), "y": (307,), "z": (307, 3)}, "float64", 1e-12)
+
+
+def test_what_all_rounds_of_a_loop_read_is_gathered_once() -> None:
+    """Of x (64, 8) and w (8, 8) one is read across its rows: w, whose vectors stay in registers for all rows of x."""
+    definition = define(lambda p, _: {"y": p["x"] @ p["w"].T}, {"x": (64, 8), "w": (8, 8)})
+    gathered = re.findall(r"p\[([^][]*) : [^][]* : 8\]", evaluation_program(definition, trace_forward(definition)).text)
+    assert gathered == [str(64 * 8 + column) for column in range(8)]
 
 
 def losses(p: Tensors, e: Tensors) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
     body, step = Body(_places(definition), 4 if single else 5), Body({}, 4)
     gradients = _gradients(definition, nodes)
     body.compute([nodes["measured"], *gradients.values()])
-    tables = {name for name, node in gradients.items() if body.scattered(node) or not single}
+    tables = [name for name, node in gradients.items() if body.scattered(node) or not single]
     for name, node in gradients.items():
         body.write(node, _learned(definition, name, "g"), add=not single)
     body.line(f"sums[0] = sums[0] + convert({body.text(nodes['measured'])}, float64)")

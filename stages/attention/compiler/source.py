@@ -265,23 +265,28 @@ class Body:
         banned = {name for index in self._indices for name in index}
         self._reads = None
         domain = math.prod(axis.count for axis in axes)
-        reduced = {axis.name for axis in inner}
+        outer = {axis.name: axis.count for axis in axes if axis not in inner}
+        terms = {axis.name: axis.count for axis in axes if axis in inner}
         best, least = None, domain * float(cost + len(reads))
         for axis in axes:
-            strides_along = [read.get(axis.name, 0) for read in reads]
-            if axis.name in banned or any(stride < 0 for stride in strides_along):
+            if axis.name in banned or any(read.get(axis.name, 0) < 0 for read in reads):
                 continue
-            if stored is not None and axis.name not in reduced and stored.get(axis.name, 0) != 1:
+            if stored is not None and axis.name in outer and stored.get(axis.name, 0) != 1:
                 continue
-            vectors = domain // axis.count * len([*_parts(0, axis.count)])
-            each = cost + sum(0.5 if stride == 0 else 1 if stride == 1 else 9 for stride in strides_along)
-            sums = (
-                10 * math.prod(other.count for other in axes if other.name not in reduced)
-                if axis.name in reduced
-                else 0
-            )
-            if vectors * each + sums < least:
-                best, least = axis.name, vectors * each + sums
+            loops = outer.keys() - {axis.name}
+            alike = math.prod(outer[name] for name in loops)  # how many rounds can do with what was read in the first
+            if axis.count > 4 * WIDTH or math.prod(terms.values()) > AT_ONCE:  # what is not written out has a loop
+                alike = 1
+            each = float(cost)
+            for read in reads:
+                stride = read.get(axis.name, 0)
+                gathered = 8 if read.keys() & loops else 8 / alike  # element by element
+                each += 0.5 if stride == 0 else 1 if stride == 1 else 1 + gathered
+            total = domain // axis.count * len([*_parts(0, axis.count)]) * each
+            if axis.name in terms:
+                total += 10 * math.prod(outer.values())  # the elements of a vector are summed
+            if total < least:
+                best, least = axis.name, total
         return best
 
     # Sums.
