@@ -33,7 +33,7 @@ GOOD = 1e-3  # the error is down to this …
 SUMMARY = (
     f"Test error, recovery and steps until the test error stays under {GOOD:g}: median (5 % to 95 % of the seeds). "
     "How many trainings found the truth, and the 90 % interval of their share. The time of a step is a multiple of "
-    "embedding's, by benchmarks/results/speed.csv"
+    "embedding's, by benchmarks/results/compiled.csv"
 )
 Row = dict[str, str]
 
@@ -201,11 +201,11 @@ def spread(values: np.ndarray, form: str) -> str:
 
 
 def step_time(function: str) -> str:
-    """Return how many times as long as with embedding a compiled step takes, where it was measured."""
-    with (RESULTS / "speed.csv").open(newline="") as file:
-        speed = {row["training"]: float(row["steps/s"].replace(",", "")) for row in csv.DictReader(file)}
-    own, least = (speed.get(f"engine compiled, {name}") for name in (function, "embedding"))
-    return f"{least / own:.1f}" if own and least else ""
+    """Return how many times as long as with embedding a compiled step takes."""
+    with (RESULTS / "compiled.csv").open(newline="") as file:
+        medians = {row["function"]: row["engine, steps/s"].partition(" (")[0] for row in csv.DictReader(file)}
+    own, least = (float(medians[name].replace(",", "")) for name in (function, "embedding"))
+    return f"{least / own:.1f}"
 
 
 if __name__ == "__main__":

@@ -87,7 +87,8 @@ def summary(report: Report) -> list[str]:
     used, others = report["code"]["files"], report["other_files"]
     lines.append(f"code: {len(used)} of the stages' files differ" if used else "code: the same in every stage")
     if others:
-        lines.append(f"other files: {len(others)} that no stage declares differ")
+        named = few([show_name(printable(one["path"])) for one in others])
+        lines.append(f"other files: {len(others)} that no stage declares differ: {named}")
     lines += [_counted(kind, report[kind]) for kind in ("inputs", "outputs") if report[kind]]
     return [*lines, *_left_out(report)]
 
@@ -96,7 +97,13 @@ def changed_files(report: Report) -> list[str]:
     """Return a line for each file of code that differs."""
     return [
         f"{one['kind']} {printable(one['path'])}"
-        + (f" (+{one['added']} -{one['removed']})" if one["added"] is not None else " (binary)")
+        + (
+            " (binary)"
+            if one["added"] is None
+            else f" (+{one['added']} -{one['removed']})"
+            if one["added"] or one["removed"]
+            else " (no line)"
+        )
         for one in report["code"]["files"]
     ]
 
@@ -148,7 +155,7 @@ def _counted(kind: str, files: Sequence[Report]) -> str:
     verdicts = [one["verdict"] for one in files]
     same, different = verdicts.count("same"), verdicts.count("different")
     one_sided = {verdict: verdicts.count(verdict) for verdict in verdicts if verdict not in ("same", "different")}
-    told = [f"{different} of {same + different} differ" if different else f"the same {same}"]
+    told = [f"{different} of {same + different} differ"] if different else [f"the same {same}"] if same else []
     return f"{kind}: {', '.join([*told, *(f'{count} recorded {verdict}' for verdict, count in one_sided.items())])}"
 
 
