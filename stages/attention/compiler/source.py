@@ -17,7 +17,7 @@ from attention.compiler.graph import MAPS, Node, Shape
 WIDTH = 8  # elements of a vector
 AT_ONCE = 16  # terms that are written out one by one; more make a loop
 LANE = "@"  # in an index: which element of the vector
-COSTS = {"exp": 14, "log": 20, "tanh": 24, "sigmoid": 18, "sqrt": 4, "div": 4}  # in additions, roughly
+COSTS = {"exp": 14, "log": 20, "tanh": 24, "sqrt": 4, "div": 4}  # in additions, roughly
 COMBINE = {"total": "{} + {}", "largest": "larger({}, {})", "smallest": "smaller({}, {})"}
 
 
@@ -129,12 +129,12 @@ class Body:
             for operand in node.operands:
                 self.write(operand, place, True)
 
-    def clear(self, place: Place, size: int, kind: str) -> None:
+    def clear(self, place: Place, size: int) -> None:
         """Fill an array with zeros."""
         for index, width in self._chunks(Axis("k", size)):
             flat = place.offset.plus(index)
             flat.pop(LANE, None)
-            self.line(f"{part(place.name, flat, 1, width)} = {_neutral('total', kind, width)}")
+            self.line(f"{part(place.name, flat, 1, width)} = 0")
 
     def _give_place(self, node: Node) -> None:
         name = f"t{next(self._names)}"
@@ -143,13 +143,13 @@ class Body:
             self._places[node] = Place(name, None)
             return
         self.arrays.append(f"{name} = empty({max(1, node.size)}, {node.kind})")
-        place = Place(name, strides_of(node.shape, range(len(node.shape))))
+        place = Place(name, strides_of(node.shape))
         if self.scattered(node):
-            self.clear(place, node.size, node.kind)
+            self.clear(place, node.size)
             self.write(node, place)
         elif node.op == "reshape":
             before = node.operands[0].shape
-            self._nest(node.operands[0], Place(name, strides_of(before, range(len(before)))), False)
+            self._nest(node.operands[0], Place(name, strides_of(before)), False)
         else:
             place = self._nest(node, place, False, free=True)
         self._places[node] = place
@@ -186,8 +186,8 @@ class Body:
             inner,
         )
         if free:
-            last = [number for number, axis in enumerate(outer) if axis.name == lane]
-            place = Place(place.name, strides_of(node.shape, [n for n in range(len(outer)) if n not in last] + last))
+            last = next((number for number, axis in enumerate(outer) if axis.name == lane), None)
+            place = Place(place.name, strides_of(node.shape, last))
 
         def statement(bound: dict[str, Terms], width: int) -> None:
             text = (
@@ -348,7 +348,7 @@ class Body:
         name = f"s{next(self._names)}"
         self.arrays.append(f"{name} = empty({width}, {kind})")
         sum_ = part(name, Terms(), 1, width)
-        self.line(f"{sum_} = {_neutral(op, kind, width)}")
+        self.line(f"{sum_} = {_neutral(op, kind)}")
         *outer, last = axes
 
         def block(first: Terms, count: int) -> None:
@@ -400,7 +400,7 @@ class Body:
                 return _literal(node.uniform)
             text = f"array([{', '.join(_literal(x) for x in node.numbers.ravel().tolist())}], {node.kind})"  # type: ignore[union-attr]
             name = self.constants.setdefault(text, f"c{len(self.constants)}")
-            return self._element(Place(name, strides_of(node.shape, range(len(node.shape)))), index)
+            return self._element(Place(name, strides_of(node.shape)), index)
         if node.op == "affine":
             return self._counted(Place("", node.detail[1], number(node.detail[0])).at(index), node.kind)
         if node.op == "map":
@@ -516,10 +516,10 @@ def _scatters(node: Node, uses: Mapping[Node, int]) -> bool:
     return node.op == "put" or (_is_sum(node) and any(uses.get(x) == 1 and _scatters(x, uses) for x in node.operands))
 
 
-def strides_of(shape: Shape, order: Iterable[int]) -> Shape:
-    """Return the strides of an array whose axes lie in this order, the last one densely."""
+def strides_of(shape: Shape, last: int | None = None) -> Shape:
+    """Return the strides of a dense array, whose elements along the last axis, or another, lie side by side."""
     strides, step = [0] * len(shape), 1
-    for axis in reversed([*order]):
+    for axis in sorted(range(len(shape)), key=lambda axis: (axis == last, axis), reverse=True):
         strides[axis] = step
         step *= shape[axis]
     return tuple(strides)
@@ -556,11 +556,9 @@ def _literal(value: float) -> str:
     return repr(value)
 
 
-def _neutral(op: str, kind: str, width: int) -> str:
-    fraction = kind.startswith("float")
-    far = "1e999" if fraction else str(2**31 - 1)
-    value = {"total": "0.0" if fraction else "0", "largest": f"-{far}", "smallest": far}[op]
-    return f"fill({width}, {value}, {kind})" if width > 1 else f"convert({value}, {kind})"
+def _neutral(op: str, kind: str) -> str:
+    far = "1e999" if kind.startswith("float") else str(2**31 - 1)
+    return {"total": "0", "largest": f"-{far}", "smallest": far}[op]
 
 
 def _atom(text: str) -> str:
