@@ -128,7 +128,7 @@ def test_verify_on_another_cpu_accepts_what_torch_trained_by_its_numbers_and_the
     assert {"data/plot/attention.png", "data/plot/epochs", "data/generate/train.parquet"} <= set(same)
     assert verified[-2] == (
         "engine torch does not promise its bytes; allowed: train mse 0.0001, baseline. 0.0001, other numbers 0.25; "
-        "evaluate mse 1e-06, baseline. 1e-06, other numbers 1e-05"
+        "evaluate mse 1e-06, baseline. 1e-06, faithfulness. 0.01, gradient_ 0.01, left_out_ 0.01, other numbers 1e-05"
     )
     assert verified[-1] == (
         f"the working tree: {len(same)} of {OUTPUTS} outputs agree byte for byte, {len(within)} in their numbers"
