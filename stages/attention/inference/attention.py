@@ -36,9 +36,13 @@ def compiled_attention(weights: Weights, examples: Examples | None = None) -> ND
         DataError: a query or a key names a feature that the network does not know.
 
     """
-    fields = {"queries": np.arange(weights.n_contexts)}
+    queries, keys = np.arange(weights.n_contexts), np.arange(weights.seq_len)
     if examples is not None:
-        fields = {name: getattr(examples, name) for name in example_fields(weights) if name in ("queries", "keys")}
+        queries, keys = examples.queries, examples.keys
+    if keys.ndim == 1:
+        keys = np.broadcast_to(keys, (len(queries), weights.seq_len))
+    given = {"queries": queries, "keys": keys}
+    fields = {name: given[name] for name in example_fields(weights) if name in given}
     known = {"queries": (1, weights.n_contexts), "keys": (2, weights.n_keys or weights.seq_len)}
     for name, features in fields.items():
         axes, number = known[name]

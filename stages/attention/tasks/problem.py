@@ -109,8 +109,12 @@ class Problem:
         of = [position if name == POSITION else self.entry.keys[name].of(columns, self.sizes) for name in chosen]
         if len(of) == 1:
             return of[0]
-        starts = np.cumsum([0, *self._features()])
-        return np.stack(np.broadcast_arrays(*(one + start for one, start in zip(of, starts, strict=False))), axis=-1)
+        parts, start, (rows, *_) = [], 0, columns["y"].shape
+        for features, number in zip(of, self._features(), strict=True):
+            each = features[..., None] if features.ndim < 3 else features
+            parts.append(np.broadcast_to(np.where(each < 0, -1, each + start), (rows, *each.shape[-2:])))
+            start += number
+        return np.concatenate(parts, axis=-1)
 
     def _features(self) -> list[int]:
         """Return the number of features of each thing that a key holds."""
