@@ -17,6 +17,7 @@ from attention.functions.normalizers import NORMALIZERS
 from attention.measures.columns import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS
 from attention.params.schema import Params
 from attention.tasks import TASKS
+from measured import COMPARED
 from workbench.stage.params import known_keys
 
 ROOT = Path(__file__).parents[1]
@@ -234,4 +235,5 @@ REFERENCE: Mapping[str, Callable[[], str]] = {
     "graph": graph,
     "findings": findings,
     "learn": learn,
+    **COMPARED,
 }

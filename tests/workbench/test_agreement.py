@@ -15,7 +15,7 @@ from workbench.command.comparison import NOT_RECORDED, Agreement, compare, dista
 from workbench.command.report import conclude
 from workbench.command.snapshot import present_state
 
-OLD, NEW = {"ATEN_CPU_CAPABILITY": "default"}, {"ATEN_CPU_CAPABILITY": "avx2"}
+OLD = {"ATEN_CPU_CAPABILITY": "default"}
 HISTORY, MODEL = "data/train/history.csv", "data/train/model.safetensors"
 TRAINED = ["data/train/attention.csv", HISTORY, MODEL]
 
@@ -111,7 +111,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, finished_project: Project)
 
 @pytest.fixture(scope="module")
 def verified(project: Project) -> list[str]:
-    done = attention(project, "verify", PYTHONWARNINGS="ignore", **NEW)
+    done = attention(project, "verify", PYTHONWARNINGS="ignore")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
 

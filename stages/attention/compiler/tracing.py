@@ -33,29 +33,17 @@ def _trace(definition: Definition, function: Any) -> Any:
     import torch
     from torch._decomp import core_aten_decompositions, decomposition_table
     from torch.fx.experimental.proxy_tensor import make_fx
-    from torch.utils import _pytree as pytree
 
     table = {key: value for key, value in dict(core_aten_decompositions()).items() if _name(key) not in OPERATIONS}
     table |= {key: value for key, value in decomposition_table.items() if _name(key) in DECOMPOSED}
     kind = getattr(torch, definition.kind)
     parameters = {name: torch.zeros(shape, dtype=kind) for name, shape in definition.parameters.items()}
     example = {name: torch.zeros(shape, dtype=getattr(torch, of)) for name, (shape, of) in definition.example.items()}
-    constants = {name: torch.from_numpy(numbers.copy()) for name, numbers in definition.constants.items()}
-    structure: list[Any] = []
-
-    def flat(*leaves: Any) -> Any:
-        learned, fields = leaves[: len(parameters)], leaves[len(parameters) :]
-        named = dict(zip(parameters, learned, strict=True)), dict(zip(example, fields, strict=True)) | constants
-        leaves_out, spec = pytree.tree_flatten(function(*named))
-        structure.append(spec)
-        return leaves_out
-
     logging.disable(logging.CRITICAL)  # of what goes wrong torch would print pages
     try:
-        pure = torch.func.functionalize(flat)  # nothing is changed in place
-        traced = make_fx(pure, decomposition_table=table, tracing_mode="fake", _allow_non_fake_inputs=True)(
-            *parameters.values(), *example.values()
-        )
+        pure = torch.func.functionalize(function)  # nothing is changed in place
+        trace = make_fx(pure, decomposition_table=table, tracing_mode="fake", _allow_non_fake_inputs=True)
+        traced = trace(parameters, example)
     except Exception as error:
         raise CannotCompile(_why(definition, error)) from error
     finally:
@@ -65,7 +53,7 @@ def _trace(definition: Definition, function: Any) -> Any:
         *(graph.input("parameter", name, shape, definition.kind) for name, shape in definition.parameters.items()),
         *(graph.input("example", name, shape, _kind(of)) for name, (shape, of) in definition.example.items()),
     ]
-    return pytree.tree_unflatten(_translate(definition, traced, graph, inputs), structure[-1])
+    return traced.graph.process_outputs(_translate(definition, traced, graph, inputs))
 
 
 def _translate(definition: Definition, traced: Any, graph: Graph, inputs: list[Node]) -> list[Any]:
@@ -79,7 +67,7 @@ def _translate(definition: Definition, traced: Any, graph: Graph, inputs: list[N
             return known[x]
         if isinstance(x, torch.dtype | torch.device | torch.layout | torch.memory_format):
             return None
-        return type(x)(given(each) for each in x) if isinstance(x, list | tuple) else x
+        return type(x)(map(given, x)) if isinstance(x, list | tuple) else x
 
     for node in traced.graph.nodes:
         if node.op == "placeholder":

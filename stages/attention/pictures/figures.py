@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
+import attention.pictures.style  # noqa: F401 - how a picture looks, wherever it is shown
 from attention.pictures.colours import EFFECTIVE, GREY, RAW, TRUTH
 from workbench.stage.outputs import writing
 
