@@ -204,6 +204,11 @@ class TestBest:
         best, (pair,) = compare(groups, study)
         assert [each.chosen["train.learning_rate"] for each in best] == [0.01, 0.001]
         assert pair.says.startswith("cosine is below dot in 20 of 20 seeds (median ratio of the errors 0.5,")
+        assert closing(groups, [pair], best).splitlines()[:2] == [
+            "study: at its best, chosen with 20 seeds and compared with the others: "
+            "dot at learning_rate 0.01; cosine at learning_rate 0.001",
+            f"study: {pair.says}",
+        ]
 
 
 class TestReport:
