@@ -170,8 +170,8 @@ def cpu(_: Project, place: Path) -> Told:
 def aarch64(_: Project, place: Path) -> Told:
     """The same files on an emulated ARM processor, where this machine has an emulator and a Python for it.
 
-    AARCH64_PYTHON names an aarch64 Python in whose environment requirements.lock is installed; docs/trust.md says how to
-    have one without an ARM computer.
+    AARCH64_PYTHON names an aarch64 Python in whose environment requirements.lock is installed; docs/trust.md tells
+    how to have one without an ARM computer.
     """
     python, emulator = (
         os.environ.get("AARCH64_PYTHON"),
