@@ -57,7 +57,7 @@ PARAMETERS = {
     "compute.address": "The cluster, for Dask and Ray.",
 }
 
-CASES = "of other tasks case for context"
+CASES = "in other tasks `case` instead of `context`"
 
 # What each output holds; that these are all of them, and whose, says dvc.yaml.
 OUTPUTS = {

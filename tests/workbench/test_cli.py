@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import OUTPUTS, ROOT, Project, clean_environment
+from conftest import OUTPUTS, ROOT, Project, clean_environment, warm_environment
 from faulty_servers import PASSWORD, closed_port, mlflow_server, no_such_store
 from restoring import Wanted, attention, lose_cache, make, problems
 
@@ -249,7 +249,7 @@ def test_publish_completes_what_a_server_lost_that_went_away(project: Project, t
     project = project.copy(tmp_path / "project")
     with mlflow_server(tmp_path) as (uri, group):
         path = str(project.root / "stages")
-        environment = clean_environment(MLFLOW_TRACKING_URI=uri, PYTHONPATH=path, PYTHONWARNINGS="ignore")
+        environment = warm_environment(MLFLOW_TRACKING_URI=uri, PYTHONPATH=path, PYTHONWARNINGS="ignore")
         command = ["python", "-m", "attention.project", "publish"]
         with (tmp_path / "said.txt").open("w") as said:
             publishing = subprocess.Popen(command, cwd=project.root, env=environment, stdout=said, stderr=said)
