@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+import attention.pictures.style  # noqa: F401 - how pictures look
 from attention.functions import ATTENTION_FUNCTIONS
-from attention.pictures.style import save_figure
 from attention.studies.statistics import spread
 from attention.tasks import TASKS
 from report import RESULTS, machine
@@ -106,7 +106,7 @@ def write(cells: Cells) -> None:
     held = "What was wanted of the medians, and whether it holds. Of several functions the one farthest off is named."
     lines = [title, "", *needs(cells), "", held, "", *holds(cells), "", machine()]
     (RESULTS / "tasks.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    save_figure(PICTURE, heat_map(cells))
+    heat_map(cells).savefig(PICTURE, metadata={"Software": None})
 
 
 def needs(cells: Cells) -> list[str]:

@@ -52,8 +52,13 @@ def main() -> None:
     with TABLE.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
-        table.writerows(rows)
+        table.writerows({name: show(value) for name, value in row.items()} for row in rows)
     write(read())
+
+
+def show(value: object) -> object:
+    """Return a number of six digits, and anything else as it is."""
+    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def trained(params: Params, cell: Cell, seeds: Sequence[int]) -> list[Row]:

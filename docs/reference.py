@@ -17,6 +17,7 @@ from attention.functions.normalizers import NORMALIZERS
 from attention.measures.columns import ATTENTION_COLUMNS, EVALUATION_COLUMNS, HISTORY_COLUMNS
 from attention.params.schema import Params
 from attention.tasks import TASKS
+from measured import COMPARED
 from workbench.stage.params import known_keys
 
 ROOT = Path(__file__).parents[1]
@@ -56,17 +57,20 @@ PARAMETERS = {
     "compute.address": "The cluster, for Dask and Ray.",
 }
 
+CASES = "in other tasks `case` instead of `context`"
+
 # What each output holds; that these are all of them, and whose, says dvc.yaml.
 OUTPUTS = {
     "data/generate/train.parquet": "The examples to train on, a row each.",
     "data/generate/test.parquet": "The new examples.",
-    "data/generate/truth.csv": "The position that each context reads.",
+    "data/generate/truth.csv": "The position that each context reads; of other tasks than `lookup` 64 cases.",
     "data/train/model.safetensors": "The learned weights. The metadata rebuild the network.",
-    "data/train/history.csv": f"A row an epoch: {', '.join(HISTORY_COLUMNS)}.",
-    "data/train/attention.csv": f"The attention after every epoch: {', '.join(ATTENTION_COLUMNS)}.",
+    "data/train/history.csv": f"A row an epoch: {', '.join(HISTORY_COLUMNS)}; of classes loss for mse.",
+    "data/train/attention.csv": f"The attention after every epoch: {', '.join(ATTENTION_COLUMNS)}; {CASES}.",
     "data/evaluate/metrics.json": "Error on new data, recovery of the truth, and the errors without attention.",
-    "data/evaluate/attention.csv": f"Truth and attention after training: {', '.join(EVALUATION_COLUMNS)}.",
-    "data/evaluate/recovery.csv": "Recovery of each context.",
+    "data/evaluate/attention.csv": f"Truth and attention after training: {', '.join(EVALUATION_COLUMNS)}; {CASES}.",
+    "data/evaluate/recovery.csv": "Recovery of each context, or kind of case.",
+    "data/evaluate/faithfulness.csv": "How far attention agrees with two other explanations, in the same order.",
     "data/evaluate/errors.csv": "The error of the network, and those without attention, as a table.",
     "data/plot/report.html": "All of a training on one page, which opens without a network.",
     "data/plot/attention.png": "True and learned attention of each context.",
@@ -77,7 +81,7 @@ OUTPUTS = {
     "data/plot/epochs": "The attention after each epoch, a picture each.",
     "data/plot/epochs.gif": "The same, moving.",
     "data/study/report.html": "All of a study on one page, which opens without a network.",
-    "data/study/results.csv": "A row a training: error on new data, recovery.",
+    "data/study/results.csv": "A row a training: error on new data (`mse`, of classes their cross-entropy), recovery.",
     "data/study/histories.csv": "A row an epoch of each training.",
     "data/study/summary.csv": "A row a configuration: how many found the truth, medians, quartiles, intervals.",
     "data/study/comparison.csv": "A row a pair of configurations, compared seed by seed.",
@@ -231,4 +235,5 @@ REFERENCE: Mapping[str, Callable[[], str]] = {
     "graph": graph,
     "findings": findings,
     "learn": learn,
+    **COMPARED,
 }

@@ -36,7 +36,7 @@ def main() -> str:
     weights = load_weights(MODEL, problem)
     attend = partial(attention_of, weights)
 
-    metrics, errors, by_kind = evaluation(attend, weights, train, test, cases)
+    metrics, errors, recovery, faithfulness = evaluation(attend, weights, train, test, cases)
     attention = attend(cases)
     grid = number_rows(
         of_cases(EVALUATION_COLUMNS, lookup)[:3], (np.arange(problem.seq_len) == cases.truth[:, None]).astype(int)
@@ -53,7 +53,8 @@ def main() -> str:
         {"predictor": list(errors), **{one: [each[one] for each in errors.values()] for one in errors["network"]}},
     )
     write_table(OUT / "attention.csv", table)
-    write_table(OUT / "recovery.csv", by_kind)
+    write_table(OUT / "recovery.csv", recovery)
+    write_table(OUT / "faithfulness.csv", faithfulness)
 
     with continue_run(TRACKED, params.tracking, experiment(weights), OUT / "metrics.json", "evaluate") as run:
         show_evaluation(run)

@@ -11,7 +11,7 @@ from attention.params import load_params
 from attention.pictures.figures import epoch_figure, mse_figure, save_animation
 from attention.pictures.style import save_figure
 from attention.report.figures import CASE, figures_of, in_order
-from attention.report.page import save_report
+from attention.report.page import ERRORS, save_report
 from attention.tasks.problem import CASES
 from attention.tracking.experiment import TRACKED, experiment
 from attention.tracking.naming import run_name
@@ -40,7 +40,8 @@ def main() -> str:
     metrics = read_metrics(EVALUATE / "metrics.json", *needed)
 
     figures = figures_of(weights, history, attention, final)
-    figures["mse"] = mse_figure(errors, {name: metrics[f"baseline.{name}"] for name in ("mean", "linear")})
+    without = {name: metrics[f"baseline.{name}"] for name in ("mean", "linear")}
+    figures["mse"] = mse_figure(errors, without, ERRORS[columns[1]].lower())
     for name, figure in figures.items():
         save_figure(OUT / f"{name}.png", figure)
     pictured = np.unique(np.linspace(0, len(attention) - 1, PICTURED_EPOCHS).astype(int)).tolist()

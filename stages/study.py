@@ -48,7 +48,7 @@ def main() -> str:
         save_report(OUT / "report.html", groups, comparisons)
         checkpoint.remove()
         run.show(groups, comparisons)
-    return f"{closing(groups, comparisons)} -> data/study/{run.where}"
+    return f"{closing(groups, comparisons, best)} -> data/study/{run.where}"
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ def main() -> str:
     initial = initial_weights(params.model.attention, problem, params.seed, origin, params.model.options)
 
     columns = history_columns(problem.classes)
+    error = columns[1].replace("mse", "MSE")
     steps_per_epoch = -(-len(table) // params.train.batch_size)
     rows, attention = [], []
     epochs = params.train.epochs
@@ -44,7 +45,7 @@ def main() -> str:
             measures = recovery(epoch.attention, epoch.weights.output, cases.truth, effect(cases)).means()
             rows.append((epoch.epoch, epoch.loss, *measures.values()))
             attention.append(epoch.attention)
-            bar.epoch(epoch.epoch, epoch.loss)
+            bar.epoch(epoch.epoch, error, epoch.loss)
             signal(epoch.epoch)
             run.log_metrics(dict(zip(columns[1:], rows[-1][1:], strict=True)), "train", epoch.epoch)
 
@@ -54,7 +55,7 @@ def main() -> str:
         show_training(run)
     return (
         f"train: {len(table):,} sequences of {problem.task} -> {params.model.attention}, {epochs} epochs, "
-        f"{columns[1].replace('mse', 'MSE')} {epoch.loss:.3g} -> data/train/{run.where}"
+        f"{error} {epoch.loss:.3g} -> data/train/{run.where}"
     )
 
 

@@ -56,10 +56,11 @@ SMALL: Mapping[str, Any] = {
     "study.grid": {"model.attention": ["embedding", "softmax"]},
 }
 
-# Begun first, so that no worker is left with one of them when the others have done all the rest.
+# Begun first, those that take longest before the others, so that no worker is left with one when all the rest is done.
 LONGEST = (
-    *("test_readme", "test_compute", "test_cli", "test_agreement", "test_browser", "test_cpu_independence"),
-    *("test_team_server", "test_listing", "test_tracker_faults", "test_second_project", "test_hostile"),
+    *("test_compute", "test_cli", "test_readme", "test_agreement", "test_bad_input", "test_browser"),
+    *("test_tracker_faults", "test_second_project", "test_experiments", "test_declarations", "test_listing"),
+    *("test_team_server", "test_hostile", "test_cpu_independence", "test_before_the_rooms"),
 )
 
 

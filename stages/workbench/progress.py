@@ -49,14 +49,14 @@ class Progress:
             far = f"epoch {epoch}, {step:,} of {self._steps_per_epoch:,} steps" if self._done else "starting"
             print(f"train: {far}", flush=True)
 
-    def epoch(self, epoch: int, mse: float) -> None:
-        """Tell the error of a finished epoch, counted from 0."""
+    def epoch(self, epoch: int, name: str, error: float) -> None:
+        """Tell the error of a finished epoch, counted from 0, by what it is called."""
         if self._live:
-            self._bar.set_description(f"epoch {min(epoch + 2, self._epochs)}/{self._epochs}, MSE {mse:.3g}")
+            self._bar.set_description(f"epoch {min(epoch + 2, self._epochs)}/{self._epochs}, {name} {error:.3g}")
         every = -(-self._epochs // MOST_LINES)
         if epoch % every and epoch != self._epochs - 1:
             return
-        self._told, line = time.monotonic(), f"epoch {epoch}: MSE = {mse:.7g}"
+        self._told, line = time.monotonic(), f"epoch {epoch}: {name} = {error:.7g}"
         if self._live:
             self._bar.write(line)
         else:

@@ -39,7 +39,11 @@ class TestRun:
         metrics = json.loads((data / "evaluate/metrics.json").read_text())
         assert one.measures == {
             "mse": metrics["mse"],
-            **{f"{kind}.{name}": value for kind in ("recovery", "baseline") for name, value in metrics[kind].items()},
+            **{
+                f"{kind}.{name}": value
+                for kind in ("recovery", "faithfulness", "baseline")
+                for name, value in metrics[kind].items()
+            },
         }
         weights = load_weights(data / "train/model.safetensors")
         assert {name: array.tolist() for name, array in one.weights.arrays.items()} == {

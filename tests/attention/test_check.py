@@ -19,6 +19,12 @@ from attention.functions.check import FunctionError, check_function, draw_parame
 from attention.functions.entry import AttentionFunction, Option, with_defaults
 from attention.functions.features import key_rows, query_rows, table_scores
 from attention.functions.normalizers import NORMALIZERS
+from attention.inference.definitions import check
+from attention.params import load_params
+from attention.tasks.problem import make_problem
+from attention.training.compiled_engine import CompiledEngine
+from attention.training.torch_engine import TorchEngine
+from attention.weights import initial_weights
 from workbench.stage.streams import stream
 
 KINDS = ("one", "several", "real")
@@ -122,6 +128,25 @@ def test_what_is_wrong_with_a_function_is_one_line_that_names_it(
     assert re.fullmatch(f"model.attention: mine: attend: {told}", str(caught.value))
 
 
+def shared_only(p: Any, queries: Any, keys: Any, **_: Any) -> Any:
+    """Take keys that are the same for all examples, as those of lookup are."""
+    return (p["query"][queries] @ p["key"][keys].t()).softmax(-1)
+
+
+@pytest.mark.parametrize("task", ["recall", "caption", "biggest"])
+def test_a_function_is_tried_with_queries_and_keys_such_as_its_task_has(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = AttentionFunction(shared_only, PRODUCTS, "", "", "shares", {"width": Option(8, 1, 1024)})
+    monkeypatch.setitem(ATTENTION_FUNCTIONS, "mine", entry)
+    check(initial_weights("mine", make_problem("lookup"), 0))
+    weights = initial_weights("mine", make_problem(task), 0)
+    told = r"model\.attention: mine: attend: test_check\.py, line \d+: \w+Error: .*; mend it"
+    for engine in (TorchEngine, CompiledEngine):
+        with pytest.raises(FunctionError, match=rf"\A{told}\Z"):
+            engine(weights, load_params().train, 0)
+
+
 @pytest.mark.parametrize(
     ("shapes", "told"),
     [
@@ -187,6 +212,10 @@ def file(**options: str) -> str:
         (
             file(**{"a b": "Option(3)"}),
             "mine: got the option 'a b'; allowed: a name like temperature; entry.py",
+        ),
+        (
+            file().replace("options=", "values='share', options="),
+            "mine: values: got 'share'; allowed: one of: any, in [0, 1], shares; entry.py",
         ),
         (
             file().replace("mine", "softmax"),

@@ -36,7 +36,7 @@ class TestStudy:
         assert "of 5 seeds or more" in first  # it has three
         assert answer.startswith("less than half of the trainings find the truth with embedding; whether ")
         assert sentence.startswith(
-            "embedding and softmax: no difference in error that 3 seeds show (embedding is below"
+            "embedding and softmax: no difference in error that 3 seeds show (the first is lower"
         )
 
     def test_differences_come_first_and_the_rest_is_counted(
@@ -47,18 +47,18 @@ class TestStudy:
         rows = "".join(f"{n},10,1,0.7,0.4,0.9,{n}e-05,1e-6,inf,0.51,0.41,0.61\n" for n in (1, 2, 3))
         (tmp_path / "summary.csv").write_text(f"{spread}\n{rows}")
         (tmp_path / "comparison.csv").write_text("differs,says\nfalse,a\nfalse,b\ntrue,\x1b[31mc\n")
-        show_study(tmp_path, 2)
+        show_study(tmp_path, 2, "all.csv")
         said = capsys.readouterr().out.splitlines()
         assert " ".join(said[1].split()) == "1 7 of 10 1 1.00e-05 1.00e-06 to inf 0.5100 0.4100 to 0.6100"
         assert said[3:] == [
-            "… and 1 more configurations: attention study --all",
+            "… and 1 more configurations: all.csv",
             "",
             "whether more than half of the trainings find the truth is undecided at every width; the median error is "
             "lowest at width 1 (1e-05), highest at width 3 (3e-05)",
             "",
             "\\x1b[31mc",
             "a",
-            "… and 1 more pairs: attention study --all",
+            "… and 1 more pairs: all.csv",
         ]
 
     def test_what_was_chosen_is_shown_in_the_place_of_all(
@@ -68,7 +68,7 @@ class TestStudy:
         names = "train.learning_rate,choosing,candidates,near,at_edge,trainings"
         (tmp_path / "best.csv").write_text(f'{names},{NUMBERS}\n0.1,5,2,"[0.1, 0.2]",,5,0,1.0,,,0.1,,,0.9,,\n')
         (tmp_path / "comparison.csv").write_text("differs,says\n")
-        show_study(tmp_path, None)
+        show_study(tmp_path, None, "")
         title, header, row = capsys.readouterr().out.splitlines()
         assert title == "At the best value, chosen on one half of the seeds and reported on the other:"
         assert header.split()[:3] == ["train.learning_rate", "near", "at_edge"]
@@ -82,7 +82,7 @@ class TestStudy:
         if not text:
             (tmp_path / "summary.csv").unlink()
         with pytest.raises(DataError) as caught:
-            show_study(tmp_path, None)
+            show_study(tmp_path, None, "")
         told = {True: f"{tmp_path}: not the tables of a study; `dvc repro -f study` writes them again"}
         missing = f"{tmp_path}/summary.csv: cannot be read (No such file or directory); `dvc repro study` writes it"
         assert str(caught.value) == told.get(bool(text), missing)

@@ -56,7 +56,7 @@ class TestComparison:
         assert (pair.first.found, pair.second.found, pair.second.diverged) == (6, 0, 2)
         assert pair.says == (
             "softmax and dot: no difference in error that 7 seeds show "
-            "(softmax is below in 4 of 7 seeds, 2 ties; p 0.45)"
+            "(the first is lower in 4 of 7 seeds, 2 ties; p 0.45); truth found in 6 and 0"
         )
 
     def test_the_lower_one_comes_first_in_the_sentence(self) -> None:
@@ -204,6 +204,11 @@ class TestBest:
         best, (pair,) = compare(groups, study)
         assert [each.chosen["train.learning_rate"] for each in best] == [0.01, 0.001]
         assert pair.says.startswith("cosine is below dot in 20 of 20 seeds (median ratio of the errors 0.5,")
+        assert closing(groups, [pair], best).splitlines()[:2] == [
+            "study: at its best, chosen with 20 seeds and compared with the others: "
+            "dot at learning_rate 0.01; cosine at learning_rate 0.001",
+            f"study: {pair.says}",
+        ]
 
 
 class TestReport:

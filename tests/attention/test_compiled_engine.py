@@ -15,13 +15,14 @@ from attention.compiler.adam import STEPS_AHEAD
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.entry import AttentionFunction
 from attention.inference.attention import attention_of, compiled_attention
-from attention.network import AttentionNetwork
+from attention.network import AttentionNetwork, torch_attention
 from attention.params.schema import TrainParams
 from attention.tasks.examples import ExampleTable, write_examples
 from attention.tasks.problem import Examples, draw_columns, draw_examples, lookup, make_problem
 from attention.training.compiled_engine import CompiledEngine
 from attention.training.engines import EngineError, choose_engine, start_engine
 from attention.training.loop import Epoch, train
+from attention.training.torch_engine import TorchEngine
 from attention.weights import Weights, draw_weights, initial_weights
 from workbench.stage.errors import DataError
 
@@ -66,6 +67,26 @@ def test_a_key_that_a_network_does_not_know_is_refused() -> None:
     examples.keys[1, 2, 0] = -2
     with pytest.raises(DataError, match=f"^keys: got -2; allowed of this network: -1 to {problem.n_keys - 1}$"):
         attention_of(weights, examples)
+
+
+@pytest.mark.parametrize(("n_keys", "classes"), [(13, None), (None, 3), (13, 3)])
+def test_a_network_without_a_task_trains_on_keys_and_classes_of_its_own(
+    n_keys: int | None, classes: int | None
+) -> None:
+    random, n = np.random.default_rng(2), 53
+    weights = draw_weights("dot", N_CONTEXTS, SEQ_LEN, 3, n_keys=n_keys, classes=classes)
+    keys = random.integers(0, n_keys, (n, SEQ_LEN)) if n_keys else np.arange(SEQ_LEN)
+    values = random.random((n, SEQ_LEN, *([classes] if classes else [])), dtype=np.float32)
+    targets = random.integers(0, classes, n) if classes else random.random(n, dtype=np.float32)
+    nowhere = np.zeros(n, np.int64)
+    examples = Examples(values, random.integers(0, N_CONTEXTS, n), keys, targets, nowhere, nowhere)
+    engines = [Engine(weights, settings(batch_size=11), 0) for Engine in (CompiledEngine, TorchEngine)]
+    errors = [engine.train(examples) for engine in engines]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-5)
+    for name, array in engines[1].weights().arrays.items():
+        np.testing.assert_allclose(engines[0].weights().arrays[name], array, rtol=1e-4, atol=1e-5)
+    for asked in (examples, None):
+        np.testing.assert_allclose(compiled_attention(weights, asked), torch_attention(weights, asked), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in ATTENTION_FUNCTIONS if name != "embedding"])

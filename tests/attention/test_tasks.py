@@ -184,6 +184,27 @@ def test_the_token_before_stands_in_a_key_by_hand() -> None:
     assert problem.n_keys == 5 + 6
 
 
+def test_keys_of_several_features_stand_beside_others_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two features one may be none: that is -1 whatever stands before it."""
+    entry = TASKS["recall"]
+    pair = Feature(constant(5), lambda columns, _: np.stack([columns["token"], columns["token"] * 0 - 1], axis=-1))
+    monkeypatch.setitem(TASKS, "pairs", replace(entry, keys={**entry.keys, "pair": pair}))
+    columns = {
+        "x": np.array([[0.5, 0.25, 0.75]], np.float32),
+        "token": np.array([[2, 4, 0]]),
+        "asked": np.array([4]),
+    }
+    found = {}
+    for keys in ("position+pair", "pair+content", "pair"):
+        problem = make_problem("pairs", {"seq_len": 3, "n_tokens": 5}, keys=keys)
+        found[keys] = problem.examples(problem.complete(columns)).keys.tolist()
+    assert found == {
+        "position+pair": [[[0, 3 + 2, -1], [1, 3 + 4, -1], [2, 3 + 0, -1]]],
+        "pair+content": [[[2, -1, 5 + 2], [4, -1, 5 + 4], [0, -1, 5 + 0]]],
+        "pair": [[[2, -1], [4, -1], [0, -1]]],
+    }
+
+
 # The law: what tells where to look must not tell what to say.
 
 

@@ -21,6 +21,7 @@ from browser import SOONER_OR_LATER, chromium
 from conftest import Project, clean_environment, open_store, recorded_runs
 from mlflow.entities import Run
 from playwright.sync_api import Page, Route, expect
+from restoring import attention
 
 from attention.tracking.naming import DEFAULTS
 
@@ -65,9 +66,10 @@ def project(finished_project: Project, tmp_path_factory: pytest.TempPathFactory)
     project = finished_project.copy(tmp_path_factory.mktemp("browser") / "project")
     if KEEP:
         project.set_params({**DEFAULTS, "seed": 0})
-    project.run("dvc", "repro", "--quiet", "--force", *(() if KEEP else ("plot",)))
-    if KEEP:
+        project.run("dvc", "repro", "--quiet")
         project.commit("the article's results")
+    else:
+        attention(project, "publish")
     for name, changes in EXPERIMENTS.items():
         setting = (f"--set-param={change}" for change in changes)
         project.run("dvc", "exp", "run", "--quiet", "--name", name, *setting, "plot")

@@ -1,6 +1,7 @@
 """The pages: what is generated of them is current, nothing is left out, and they build as a site without a warning."""
 
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, clean_environment
 
+import measured
 import reference
 from attention.functions import OPTIONS
 from attention.params.schema import Params, disagreements
@@ -29,6 +31,17 @@ def test_what_is_generated_of_a_page_is_current(page: Path) -> None:
 def test_a_page_that_is_not_current_would_be_seen() -> None:
     text = (ROOT / "docs/house.md").read_text()
     assert with_tables(text.replace('["plot"]', '["draw"]')) == text != text.replace('["plot"]', '["draw"]')
+
+
+def test_sentences_of_the_comparison_have_every_number_that_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no other: with other counts they say others."""
+    counted = measured._counted()
+    says = measured.varies() + measured.reasons()
+    assert [what for what, number in counted.items() if number not in says] == []
+    monkeypatch.setattr(measured, "_counted", lambda: dict.fromkeys(counted, "17 of 19"))
+    numbers = re.findall(r"\d[\d,.]* of \d+", measured.reasons())
+    assert {*numbers} == {"17 of 19"}
+    assert "17 of 19-fold" in measured.varies()
 
 
 def test_every_parameter_and_every_output_is_described() -> None:

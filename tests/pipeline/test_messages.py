@@ -74,5 +74,5 @@ def test_of_many_epochs_some_are_told_and_the_last(
 ) -> None:
     shown = Progress(epochs, 1)
     for epoch in range(epochs):
-        shown.epoch(epoch, 0.5)
+        shown.epoch(epoch, "MSE", 0.5)
     assert capsys.readouterr().out.splitlines() == [f"epoch {epoch}: MSE = 0.5" for epoch in told]

@@ -123,7 +123,7 @@ class TestMlflowIsAViewOfTheFiles:
             f"{folder}/{name}"
             for folder, some in {
                 "train": ("model.safetensors", "history.csv", "attention.csv"),
-                "evaluate": ("metrics.json", "attention.csv", "recovery.csv"),
+                "evaluate": ("metrics.json", "attention.csv", "recovery.csv", "faithfulness.csv"),
                 "plot": ("attention.png", "mse.png", "growth.png"),
             }.items()
             for name in some

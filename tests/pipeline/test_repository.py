@@ -8,6 +8,8 @@ import tomllib
 from conftest import ROOT
 from ruamel.yaml import YAML
 
+# Of the specification of development containers, what ours may have: another key is a slip of the pen.
+CONTAINER_KEYS = {"name", "image", "onCreateCommand", "forwardPorts", "portsAttributes", "customizations"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -30,6 +32,10 @@ def test_the_citation_is_of_this_project_and_names_the_article() -> None:
 
 def test_the_container_has_a_python_of_ours_and_runs_commands_of_ours() -> None:
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert container.keys() <= CONTAINER_KEYS
+    assert {*container["portsAttributes"]} == {*map(str, container["forwardPorts"])} == {"5000"}
+    (interpreter,) = container["customizations"]["vscode"]["settings"].values()
+    assert interpreter.partition("}/")[2] == ".venv/bin/python"  # which `make` builds
     python = re.fullmatch(r".*/python:3\.(\d+)", container["image"])
     assert python
     assert re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from clusters import CLUSTERS, Cluster, need
-from conftest import Project, clean_environment, own_cache
+from conftest import Project, clean_environment, own_cache, warm_environment
 from faulty_servers import closed_port, end_group, silent_server
 
 from attention.params import load_params
@@ -20,7 +20,7 @@ from workbench.compute.schedule import CHUNK_SECONDS, Report, _Chunks, compute_c
 
 PACKAGES = {"dask": "distributed", "ray": "ray"}
 SOONER_OR_LATER = 240  # seconds, far more than anything here takes
-SLOW = {"train.engine": "torch", "study.seeds": 16, "study.grid": {}}  # a fifth of a second a training
+SLOW = {"data.n_train": 100_003, "train.epochs": 20, "study.seeds": 16, "study.grid": {}}  # a fifth of a second each
 QUIET = {"PYTHONWARNINGS": "ignore"}
 
 
@@ -117,6 +117,34 @@ def test_workers_with_other_code_are_refused(
     )
 
 
+def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
+    cluster: tuple[str, Cluster], slow: tuple[Project, dict[str, bytes]], tmp_path: Path
+) -> None:
+    """The last test of the cluster: it has one worker then."""
+    backend, there = cluster
+    project, wanted, cache = slow[0].copy(tmp_path / "project"), slow[1], tmp_path / "cache"
+    project.set_params(settings(backend=backend, address=there.address))
+    running = subprocess.Popen(
+        ["python", "stages/study.py"],
+        cwd=project.root,
+        env=warm_environment(**own_cache(cache), **QUIET, **there.environment),
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(lambda: finished(cache) >= 3, running)
+        there.kill_a_worker()
+        killed_at = finished(cache)
+        _, said = running.communicate(timeout=SOONER_OR_LATER)
+    finally:
+        end_group(running.pid)
+        running.wait()
+    assert running.returncode == 0, said
+    assert 3 <= killed_at < SLOW["study.seeds"]  # type: ignore[operator]
+    assert {name: (project.root / name).read_bytes() for name in wanted} == wanted
+
+
 @pytest.mark.parametrize("backend", CLUSTERS)
 def test_a_cluster_of_this_machine_alone_is_started_where_no_address_is_given(
     backend: str, prepared: Project, alone: dict[str, bytes], tmp_path: Path
@@ -125,37 +153,6 @@ def test_a_cluster_of_this_machine_alone_is_started_where_no_address_is_given(
     project = prepared.copy(tmp_path / "project")
     environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64}  # else Ray leaves one in the home folder
     assert study(project, environment, backend=backend, workers=1) == alone
-
-
-@pytest.mark.parametrize("backend", CLUSTERS)
-def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
-    backend: str, slow: tuple[Project, dict[str, bytes]], tmp_path: Path
-) -> None:
-    need(PACKAGES[backend], f"pip install -e '.[{backend}]'")
-    project, wanted = slow[0].copy(tmp_path / "project"), slow[1]
-    (tmp_path / "said").mkdir()
-    cache = tmp_path / "cache"
-    with CLUSTERS[backend](project.root / "stages", tmp_path / "said") as there:
-        project.set_params(settings(backend=backend, address=there.address))
-        running = subprocess.Popen(
-            ["python", "stages/study.py"],
-            cwd=project.root,
-            env=clean_environment(**own_cache(cache), **QUIET, **there.environment),
-            start_new_session=True,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            wait_for(lambda: finished(cache) >= 3, running)
-            there.kill_a_worker()
-            killed_at = finished(cache)
-            _, said = running.communicate(timeout=SOONER_OR_LATER)
-        finally:
-            end_group(running.pid)
-            running.wait()
-    assert running.returncode == 0, said
-    assert 3 <= killed_at < SLOW["study.seeds"]  # type: ignore[operator]
-    assert {name: (project.root / name).read_bytes() for name in wanted} == wanted
 
 
 def finished(cache: Path) -> int:

@@ -1,17 +1,20 @@
 """`diff` over real runs, experiments, commits and dirty trees of the second project; and its pages, by hand."""
 
+import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conftest import ROOT, Project
 
-from workbench.command.difference import Compared, Difference
+from workbench.command.difference import Compared, Difference, _declared, _is_declared
 from workbench.command.difference_page import page
 from workbench.command.difference_report import report
 from workbench.command.difference_text import as_markdown, as_text
@@ -251,20 +254,110 @@ def test_the_committed_run_is_called_so_and_found_by_that_name(project: Project)
     assert diff(project, "committed", listed["committed"]["run"])["parameters"] == {}
 
 
+def test_files_of_any_name_and_kind_are_told_on_a_line_each(dirty: Project) -> None:
+    """Whatever a file is called, one of bytes, one that is only made executable, one that is gone, and a link."""
+    words_of = dirty.root / "stages/words"
+    names = ["tab\there.py", "new\nline.py", "\udcff.py", "-dash.py", 'quote"`|.py', "we ird/ü.py"]
+    (words_of / "we ird").mkdir()
+    (dirty.root / NOTES).unlink(missing_ok=True)
+    for name in names:
+        (words_of / name).write_text("x = 1\n")
+    (words_of / "blob.bin").write_bytes(bytes(range(256)))
+    (words_of / "link.py").symlink_to("counting.py")
+    os.mkfifo(words_of / "pipe.py")  # none of git's
+    (dirty.root / COUNTING).chmod(0o755)
+    gone = dirty.root / "stages/measure.py"
+    lines = gone.read_text().count("\n")
+    gone.unlink()
+    dirty.set_params({"count.min_length": 4})  # so that no output is of this state
+    found = diff(dirty, "HEAD")
+    assert found["code"]["files"] == [
+        {"path": "stages/measure.py", "kind": "gone", "added": 0, "removed": lines},
+        {"path": COUNTING, "kind": "changed", "added": 0, "removed": 0},
+    ]
+    assert {(one["path"], one["added"]) for one in found["other_files"]} == {
+        *((f"stages/words/{name}", 1) for name in (*names, "link.py")),
+        ("stages/words/blob.bin", None),
+    }
+    said = text(dirty, "HEAD").splitlines()
+    assert all(line.isprintable() for line in said)
+    assert f"  changed {COUNTING} (no line)" in said
+    assert "outputs: 3 recorded only in a" in said
+    assert any(
+        line.startswith("other files: 8 that no stage declares differ: stages/words/-dash.py, ") for line in said
+    )
+
+
+def test_a_params_file_that_is_none_or_too_large_is_told_in_a_line(dirty: Project) -> None:
+    """That of a commit; that of the working tree, of which DVC tells more lines than one."""
+    params = dirty.root / "params.yaml"
+    params.write_text(f"{params.read_text()}# {'x' * 100_000}\n")
+    dirty.commit("large")
+    size = params.stat().st_size
+    dirty.run("git", "checkout", "--quiet", "HEAD~1", "--", "params.yaml")
+    assert words(dirty, "diff", "HEAD").stderr == (
+        f"HEAD: its params.yaml has {size:,} bytes; allowed: at most 100,000; compare a run whose lists are shorter\n"
+    )
+    params.write_text("a: [1\n")
+    refused = words(dirty, "diff", "HEAD")
+    assert re.fullmatch(
+        r".*: `dvc status` failed: unable to read: 'params.yaml', .*; mend what it says\n", refused.stderr
+    )
+    assert (refused.returncode, refused.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("wdir", "dep", "path"),
+    [
+        (None, "stages/words/", "stages/words"),
+        (".", "./stages/words/counting.py", COUNTING),
+        ("stages/words", "counting.py", COUNTING),
+        ("data/count", "../../stages/words/counting.py", COUNTING),
+        ("elsewhere", "counting.py", None),
+    ],
+)
+def test_what_a_stage_declares_is_found_from_whatever_folder_it_runs_in(
+    wdir: str | None, dep: str, path: str | None
+) -> None:
+    stage = {"cmd": "true", "deps": [{dep: {"hash": "md5"}}], **({"wdir": wdir} if wdir else {})}
+    pipeline = json.dumps({"stages": {"one": {"foreach": [1, 2], "do": stage}}}).encode()
+    trees: Any = SimpleNamespace(read=lambda _: (b"", pipeline))
+    assert _is_declared(COUNTING, _declared(trees)) == (path is not None)
+    assert (path or "elsewhere/counting.py") in _declared(trees)
+
+
+def test_an_output_that_is_too_large_to_be_looked_into_is_not_read(dirty: Project) -> None:
+    """Neither in data/, nor in DVC's cache, nor in the commit; a pipe in its place is not waited for."""
+    path = "data/measure/metrics.json"
+    data = (dirty.root / path).read_bytes()
+    commit = dirty.run("git", "rev-parse", "HEAD").stdout.strip()
+    state = State("a", commit, b"", None, {path: hashlib.md5(data).hexdigest()})  # noqa: S324
+    for place in ("in data/", "a pipe in its place"):
+        assert state.recorded(dirty.root, path, len(data)) == data, place
+        assert state.recorded(dirty.root, path, len(data) - 1) is None, place
+        (dirty.root / path).unlink()
+        os.mkfifo(dirty.root / path)
+
+
 def hostile() -> Difference:
     """What others may have written, with every kind of difference in it."""
     states = {side: State(f"{side}{ESCAPE}", side * 40, b"x", b"", {}, source=f"run of {ESCAPE}") for side in "ab"}
     png = {side: f"<{side}>".encode() for side in "ab"}
     return Difference(
         states,
-        {f"train.<b>{ESCAPE}": {"a": "<script>alert(1)</script>", "b": ESCAPE}, "token": {"a": SECRET, "b": "x"}},
+        {
+            f"train.<b>{ESCAPE}": {"a": "<script>alert(1)</script>", "b": ESCAPE},
+            "token": {"a": SECRET, "b": "x"},
+            "db.password": {"a": 4711, "b": True},
+            "data.n_tokens": {"a": 8, "b": 16},
+        },
         {"mse": {"a": 1e-8, "b": 3e-8}, "gone": {"a": float("nan"), "b": 1.0}, "same": {"a": 1, "b": 1}},
         [Changed(f"stages/{ESCAPE}|`.py", "changed", 3, 2), Changed("stages/x.bin", "new", None, None)],
         [Changed("other", "gone", 0, 1)],
         f"+<script>{ESCAPE}</script>\n-{'x' * 5000}\n ",
         {"numpy": {"a": "1", "b": "2"}},
         [],
-        [Compared(f"data/{ESCAPE}.png", {"a": "1", "b": "2"}, "different", {}, png)],
+        [Compared(f"data/{ESCAPE} token={SECRET}.png", {"a": "1", "b": "2"}, "different", {}, png)],
     )
 
 
@@ -277,6 +370,8 @@ def test_what_a_store_says_is_harmless_on_a_terminal_in_markdown_and_in_a_page()
         assert "x" * 3000 not in shown
     assert "<script" not in page(told, found.outputs).lower()
     assert r"\<script\>" in as_markdown(told)
+    assert "4711" not in json.dumps(told["parameters"])
+    assert told["parameters"]["data.n_tokens"] == {"a": 8, "b": 16}, "the twin: a number of tokens is none"
     assert told["measures"]["gone"] == {"a": None, "b": 1.0, "difference": None}
     assert told["measures"]["mse"]["difference"] == 3e-8 - 1e-8
     assert ["mse", "1e-08", "3e-08", "+2e-08", "(×", "3)"] in [line.split() for line in as_text(told).splitlines()]

@@ -78,6 +78,13 @@ def test_a_secret_of_the_environment_is_not_told(variable: str, monkeypatch: pyt
         f"authorization=Basic {SECRET}",
         f"token: {SECRET}",
         f"PASSWORD={SECRET}",
+        f'password = "correct {SECRET} staple"',
+        f"token: '{SECRET}",
+        f'token = "a\\"{SECRET}"',
+        f"passphrase = {SECRET}",
+        f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----",
+        f"-----BEGIN PRIVATE KEY-----\n+{SECRET}",
+        "x = 'ghp_s3cr3ts3cr3ts3cr3ts3cr3ts3cr3ts3cr3t'",
     ],
 )
 def test_a_secret_that_its_place_gives_away_is_not_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +121,7 @@ def test_whatever_characters_a_password_has_it_is_not_told(seed: int, monkeypatc
         "at 12:30:05, write to someone@example.org",
         "[Errno 13] Permission denied: '/home/me/mlflow.db'",
         "the key 'model.attention' of params.yaml: got 3",
+        "n_tokens = 16, passed = True, tokenizer = load(), data.n_tokens: 3, passes == 2",
     ],
 )
 def test_what_is_no_secret_is_told_as_it_is(text: str, monkeypatch: pytest.MonkeyPatch) -> None:

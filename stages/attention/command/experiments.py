@@ -62,7 +62,7 @@ def run_experiment(root: Path, name: str, seeds: int | None) -> None:
             f"{name}: its results were not copied ({last_line(copied)}); `dvc exp apply {name}` has them"
         )
     if asked.stage == "study":
-        show_study(results, LISTED)
+        show_study(results, LISTED, f"{RESULTS / name}/*.csv")
     print(f"\n{name}: pictures and tables in {results.relative_to(root)}/, DVC experiment {name}")
 
 

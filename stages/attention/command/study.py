@@ -16,8 +16,10 @@ MOST_BYTES = 100_000_000
 Row = Mapping[str, str]
 
 
-def show_study(folder: Path, most: int | None) -> None:
+def show_study(folder: Path, most: int | None, rest: str) -> None:
     """Print the table and the sentences of a study's folder, pairs that differ first; `most` of each, None for all.
+
+    Where the `rest` is, is said.
 
     Raises:
         DataError: a table is missing, or is none of a study.
@@ -28,7 +30,8 @@ def show_study(folder: Path, most: int | None) -> None:
     best, summary, pairs = (_read(folder / f"{name}.csv") for name in ("best", "summary", "comparison"))
     try:
         rows = [_shown(row) for row in best or summary]
-        found = [] if best or not summary else answers({name: [row[name] for row in summary] for name in summary[0]})
+        table = {name: [row[name] for row in summary] for name in summary[0]} if summary and not best else {}
+        found = [printable(line) for line in answers(table)] if table else []
         says = [printable(row["says"]) for row in sorted(pairs, key=lambda row: row["differs"] != "true")]
     except (KeyError, ValueError) as error:
         raise _other(folder) from error
@@ -36,15 +39,15 @@ def show_study(folder: Path, most: int | None) -> None:
         print("At the best value, chosen on one half of the seeds and reported on the other:")
     if rows:
         print_table(list(rows[0]), [list(row.values()) for row in rows[:most]])
-    for line in _more(len(rows), most, "configurations"):
+    for line in _more(len(rows), most, "configurations", rest):
         print(line)
     for lines, what in ((found, "sentences"), (says, "pairs")):
         if lines:
-            print("", *lines[:most], *_more(len(lines), most, what), sep="\n")
+            print("", *lines[:most], *_more(len(lines), most, what, rest), sep="\n")
 
 
 def _show(root: Path, options: argparse.Namespace) -> int:
-    show_study(root / OUT, None if options.all else LISTED)
+    show_study(root / OUT, None if options.all else LISTED, "attention study --all")
     return 0
 
 
@@ -75,8 +78,8 @@ def _interval(row: Row, measure: str, form: str) -> str:
     return f"{float(low):.{form}} to {float(high):.{form}}" if low and high else "of 5 seeds or more"
 
 
-def _more(number: int, most: int | None, what: str) -> list[str]:
-    return [f"… and {number - most:,} more {what}: attention study --all"] if most and number > most else []
+def _more(number: int, most: int | None, what: str, rest: str) -> list[str]:
+    return [f"… and {number - most:,} more {what}: {rest}"] if most and number > most else []
 
 
 def _read(path: Path) -> list[Row]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from attention.compiler.graph import Graph, Node, Shape
+from attention.compiler.graph import Graph, Node, Shape, axes
 
 
 class Out(NamedTuple):
@@ -97,11 +97,6 @@ def _log1p(out: Out, x: Node) -> Node:
     return out.graph.map("where", out.map("eq", d, 0), out.number(x), near)
 
 
-def _elu(out: Out, x: Node, alpha: float = 1, scale: float = 1, inner: float = 1) -> Node:
-    below = out.map("mul", _expm1(out, out.map("mul", x, inner)), alpha)
-    return out.map("mul", out.graph.map("where", out.map("gt", x, 0), x, below), scale)
-
-
 def _where(out: Out, condition: Node, x: Any, y: Any) -> Node:
     return out.graph.map("where", condition, out.number(x), out.number(y))
 
@@ -114,14 +109,13 @@ def _sign(out: Out, x: Node) -> Node:
 
 
 def _permute(out: Out, x: Node, order: Sequence[int]) -> Node:
-    unit = np.eye(len(order), dtype=int).tolist()
-    places = [axis % len(order) for axis in order]
-    return out.graph.take(x, out.shape, [(0, tuple(unit[places.index(axis)])) for axis in range(len(order))])
+    place, index = [axis % len(order) for axis in order], axes(out.shape)
+    return out.graph.take(x, out.shape, [index[place.index(axis)] for axis in range(len(order))])
 
 
-def _flip(out: Out, x: Node, axes: Sequence[int]) -> Node:
-    index = _along(x.shape, 0, 0, 1) if x.shape else []
-    for axis in axes:
+def _flip(out: Out, x: Node, turned: Sequence[int]) -> Node:
+    index = axes(x.shape)
+    for axis in turned:
         index[axis] = (x.shape[axis] - 1, tuple(-factor for factor in index[axis][1]))
     return out.graph.take(x, x.shape, index)
 
@@ -132,39 +126,26 @@ def _slice(out: Out, x: Node, axis: int = 0, start: int | None = None, end: Any 
 
 
 def _along(shape: Shape, axis: int, first: int, step: int) -> list[Any]:
-    unit = np.eye(len(shape), dtype=int)
-    index = [(0, tuple(row)) for row in unit.tolist()]
-    index[axis] = (first, tuple((step * unit[axis]).tolist()))
+    index = axes(shape)
+    index[axis] = (first, tuple(step * factor for factor in index[axis][1]))
     return index
 
 
 def _select(out: Out, x: Node, axis: int, at: Any) -> Node:
-    unit, axis = np.eye(len(out.shape), dtype=int).tolist(), axis % len(x.shape)
-    index: list[Any] = [(0, tuple(row)) for row in unit]
-    return out.graph.take(x, out.shape, [*index[:axis], (at % x.shape[axis], (0,) * len(unit)), *index[axis:]])
+    index = axes(out.shape)
+    index.insert(axis % len(x.shape), (at % x.shape[axis], (0,) * len(index)))
+    return out.graph.take(x, out.shape, index)
 
 
-def _scatter_slice(out: Out, x: Node, values: Node, index: Any) -> Node:
-    """Put values into zeros; elsewhere than into zeros, what they replace is taken away first."""
-    put = out.graph.put(values, out.shape, index)
-    if x.uniform == 0:
-        return put
-    ones = out.graph.put(out.graph.constant(1, values.shape, out.kind), out.shape, index)
-    return out.graph.map("where", out.map("eq", ones, 0), x, put)
+def _select_backward(out: Out, slopes: Node, _sizes: Shape, axis: int, at: int) -> Node:
+    where = axes(slopes.shape)
+    where.insert(axis % len(out.shape), (at % out.shape[axis], (0,) * len(where)))
+    return out.graph.put(slopes, out.shape, where)
 
 
-def _slice_scatter(
-    out: Out, x: Node, values: Node, axis: int = 0, start: int | None = None, end: Any = None, step: int = 1
-) -> Node:
-    first = slice(start, end, step).indices(x.shape[axis])[0]
-    return _scatter_slice(out, x, values, _along(values.shape, axis % len(x.shape), first, step))
-
-
-def _select_scatter(out: Out, x: Node, values: Node, axis: int, at: int) -> Node:
-    axis %= len(x.shape)
-    unit = [(0, tuple(row)) for row in np.eye(len(values.shape), dtype=int).tolist()]
-    place = (at % x.shape[axis], (0,) * len(unit))
-    return _scatter_slice(out, x, values, [*unit[:axis], place, *unit[axis:]])
+def _slice_backward(out: Out, slopes: Node, _sizes: Shape, axis: int, start: int, end: int, step: int) -> Node:
+    first = slice(start, end, step).indices(out.shape[axis])[0]
+    return out.graph.put(slopes, out.shape, _along(slopes.shape, axis, first, step))
 
 
 def _cat(out: Out, parts: Sequence[Node], axis: int = 0) -> Node:
@@ -180,21 +161,21 @@ def _cat(out: Out, parts: Sequence[Node], axis: int = 0) -> Node:
 # Reductions.
 
 
-def _axes(x: Node, axes: Any) -> list[int]:
-    found = [axes] if isinstance(axes, int) else axes
+def _gone(x: Node, gone: Any) -> list[int]:
+    found = [gone] if isinstance(gone, int) else gone
     return list(found) if found else list(range(len(x.shape)))
 
 
 def _reduce(op: str) -> Operation:
-    def apply(out: Out, x: Node, axes: Any = None, keep: bool = False, **_: Any) -> Node:
-        return out.graph.reduce(op, out.number(x), _axes(x, axes), keep)
+    def apply(out: Out, x: Node, gone: Any = None, keep: bool = False, **_: Any) -> Node:
+        return out.graph.reduce(op, out.number(x), _gone(x, gone), keep)
 
     return apply
 
 
-def _mean(out: Out, x: Node, axes: Any = None, keep: bool = False, **_: Any) -> Node:
-    count = math.prod(x.shape[axis] for axis in _axes(x, axes))
-    return out.map("div", _reduce("total")(out, x, axes, keep), count)
+def _mean(out: Out, x: Node, gone: Any = None, keep: bool = False, **_: Any) -> Node:
+    count = math.prod(x.shape[axis] for axis in _gone(x, gone))
+    return out.map("div", _reduce("total")(out, x, gone, keep), count)
 
 
 def _product(out: Out, x: Node, y: Node) -> Node:
@@ -202,33 +183,9 @@ def _product(out: Out, x: Node, y: Node) -> Node:
     *batch, rows, inner = x.shape
     columns, g = y.shape[-1], out.graph
     wide = (*batch, rows, columns, inner)
-    unit = [(0, tuple(row)) for row in np.eye(len(wide), dtype=int).tolist()]
-    *of_batch, i, j, k = unit
+    *of_batch, i, j, k = axes(wide)
     left, right = g.take(x, wide, [*of_batch, i, k]), g.take(y, wide, [*of_batch, k, j])
     return g.reduce("total", g.map("mul", left, right), [-1])
-
-
-def _addmm(out: Out, bias: Node, x: Node, y: Node, **_: Any) -> Node:
-    return out.map("add", _product(out, x, y), bias)
-
-
-def _norm(out: Out, x: Node, order: float = 2, axes: Any = None, keep: bool = False, **_: Any) -> Node:
-    if order not in (1, 2):
-        raise NotImplementedError(f"a norm of order {order}")
-    terms = out.map("abs", x) if order == 1 else out.map("mul", x, x)
-    total = out.graph.reduce("total", terms, _axes(x, axes), keep)
-    return total if order == 1 else out.map("sqrt", total)
-
-
-def _softmax(out: Out, x: Node, axis: int, _half: bool = False) -> Node:
-    powers = out.function("exp", out.map("sub", x, out.graph.reduce("largest", x, [axis], True)))
-    return out.map("div", powers, out.graph.reduce("total", powers, [axis], True))
-
-
-def _log_softmax(out: Out, x: Node, axis: int, _half: bool = False) -> Node:
-    shifted = out.map("sub", x, out.graph.reduce("largest", x, [axis], True))
-    total = out.graph.reduce("total", out.function("exp", shifted), [axis], True)
-    return out.map("sub", shifted, out.function("log", total))
 
 
 def _best(op: str) -> Operation:
@@ -269,7 +226,7 @@ def _moved(g: Graph, x: Node, order: Sequence[int]) -> Node:
 def _running(g: Graph, x: Node, block: int = 8) -> Node:
     """Add those before and at each place of the last axis: in blocks, then all blocks before."""
     *rest, size = x.shape
-    unit: list[Any] = [(0, tuple(row)) for row in np.eye(len(x.shape), dtype=int).tolist()]
+    unit = axes(x.shape)
     if size <= block:
         wide = (*x.shape, size)
         every = g.take(x, wide, [*((0, (*row[1], 0)) for row in unit[:-1]), (0, (0,) * len(unit) + (1,))])
@@ -291,7 +248,7 @@ def _sort(out: Out, x: Node, axis: int = -1, descending: bool = False, **_: Any)
     """Put each number at its rank: how many come before it. NaN is the largest, and equal ones keep their order."""
     g, axis = out.graph, axis % len(x.shape)
     wide = (*x.shape, x.shape[axis])
-    unit = [(0, tuple(row)) for row in np.eye(len(wide), dtype=int).tolist()]
+    unit = axes(wide)
     keys = _ordered(g, x)
     own = g.take(keys, wide, unit[:-1])
     other = g.take(keys, wide, [unit[-1] if each == axis else unit[each] for each in range(len(x.shape))])
@@ -327,7 +284,7 @@ def _places(g: Graph, table: Shape, indices: Sequence[Node | None], shape: Shape
     given = [axis for axis, each in enumerate(indices) if each is not None]
     inner = np.broadcast_shapes(*(each.shape for each in indices if each is not None))
     first = given[0] if given == list(range(given[0], given[-1] + 1)) else 0
-    unit = [(0, tuple(row)) for row in np.eye(len(shape), dtype=int).tolist()]
+    unit = axes(shape)
     rest = iter([*unit[:first], *unit[first + len(inner) :]])
     places: list[Any] = []
     for axis in range(len(table)):
@@ -373,7 +330,7 @@ def _gather(out: Out, x: Node, axis: int, index: Node, **_: Any) -> Node:
 
 
 def _in_place_of(axis: int, index: Node, table: Shape) -> list[Any]:
-    places: list[Any] = [(0, tuple(row)) for row in np.eye(len(index.shape), dtype=int).tolist()]
+    places: list[Any] = axes(index.shape)
     places[axis % len(table)] = index
     return places
 
@@ -392,7 +349,7 @@ def _scatter(out: Out, x: Node, axis: int, index: Node, values: Any, **_: Any) -
 
 
 def _scatter_add(out: Out, x: Node, axis: int, index: Node, values: Node) -> Node:
-    own = out.graph.take(values, index.shape, [(0, tuple(r)) for r in np.eye(len(index.shape), dtype=int).tolist()])
+    own = out.graph.take(values, index.shape, axes(index.shape))
     put = out.graph.put(own, x.shape, _in_place_of(axis, index, x.shape))
     return put if x.uniform == 0 else out.map("add", x, put)
 
@@ -414,7 +371,7 @@ def _reshape(out: Out, x: Node, *_: Any, **__: Any) -> Node:
 
 
 OPERATIONS: dict[str, Operation] = {
-    **{name: _function(name) for name in ("exp", "log", "tanh", "sigmoid")},
+    **{name: _function(name) for name in ("exp", "log", "tanh")},
     **{name: _map(name) for name in ("mul", "div", "neg", "sqrt", "abs")},
     **{name: _compare(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")},
     **dict.fromkeys(("_to_copy", "alias", "clone", "lift_fresh_copy"), _same),
@@ -425,6 +382,7 @@ OPERATIONS: dict[str, Operation] = {
     "add": _scaled("add"),
     "sub": _scaled("sub"),
     "reciprocal": lambda out, x: out.map("div", 1, x),
+    "sigmoid": lambda out, x: out.map("div", 1, out.map("add", 1, out.function("exp", out.map("neg", x)))),
     "rsqrt": lambda out, x: out.map("div", 1, out.map("sqrt", x)),
     "relu": lambda out, x: _clamp(out, x, 0),
     "clamp": _clamp,
@@ -432,7 +390,6 @@ OPERATIONS: dict[str, Operation] = {
     "minimum": _map("smaller"),
     "pow": _power,
     "sign": _sign,
-    "elu": _elu,
     "expm1": _expm1,
     "log1p": _log1p,
     "where": _where,
@@ -441,11 +398,12 @@ OPERATIONS: dict[str, Operation] = {
     **{f"{kind}_{name}": _map(name) for kind in ("logical", "bitwise") for name in ("and", "or")},
     "permute": _permute,
     "expand": lambda out, x, *_, **__: out.graph.expand(x, out.shape),
+    "copy": lambda out, _, x, **__: out.graph.expand(out.number(x), out.shape),
     "flip": _flip,
     "select": _select,
     "slice": _slice,
-    "slice_scatter": _slice_scatter,
-    "select_scatter": _select_scatter,
+    "slice_backward": _slice_backward,
+    "select_backward": _select_backward,
     "cat": _cat,
     "sum": _reduce("total"),
     "amax": _reduce("largest"),
@@ -453,10 +411,6 @@ OPERATIONS: dict[str, Operation] = {
     "mean": _mean,
     "mm": _product,
     "bmm": _product,
-    "addmm": _addmm,
-    "linalg_vector_norm": _norm,
-    "_softmax": _softmax,
-    "_log_softmax": _log_softmax,
     "argmax": _best("largest"),
     "argmin": _best("smallest"),
     "max": _best_and_where("largest"),
@@ -464,8 +418,6 @@ OPERATIONS: dict[str, Operation] = {
     "cumsum": _cumsum,
     "sort": _sort,
     "index": _index,
-    "embedding": lambda out, table, index, *_: _index(out, table, [index]),
-    "index_select": lambda out, x, axis, index: _index(out, x, [None] * (axis % len(x.shape)) + [index]),
     "index_put": _index_put,
     "embedding_dense_backward": _embedding_backward,
     "gather": _gather,

@@ -4,10 +4,8 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-
-from numpy.typing import NDArray
 
 Shape = tuple[int, ...]
 
@@ -25,10 +23,9 @@ class Definition:
         digest: of all source that defines the function, and of all values that it has besides its arguments.
         parameters: name and shape of what is learned; all of it is float32.
         example: name, shape and type ("float32", "int64", "bool") of each field of one example.
-        constants: what is the same for all examples, by name.
-        build: imports torch, and returns the function: of the parameters, and of the fields and constants together.
-            For training it returns the loss and a number to be summed over the examples, both of shape (); for
-            evaluation a dictionary of tensors.
+        build: imports torch, and returns the function: of the parameters, and of the fields. For training it returns
+            the loss and a number to be summed over the examples, both of shape (); for evaluation a dictionary of
+            tensors.
         kind: the type of the parameters: float64 is for tests.
 
     """
@@ -38,12 +35,10 @@ class Definition:
     parameters: Mapping[str, Shape]
     example: Mapping[str, tuple[Shape, str]]
     build: Callable[[], Callable[[dict[str, Any], dict[str, Any]], Any]]
-    constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     kind: str = "float32"
 
     @functools.cached_property
     def key(self) -> str:
         """A digest of all of it."""
-        constants = {name: [str(x.dtype), x.shape, x.tobytes().hex()] for name, x in self.constants.items()}
-        about = [self.name, self.digest, [*self.parameters.items()], [*self.example.items()], constants, self.kind]
+        about = [self.name, self.digest, [*self.parameters.items()], [*self.example.items()], self.kind]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()

@@ -43,8 +43,8 @@ MAPS: Mapping[str, str] = {
     "or": "{} | {}",
     "xor": "{} ^ {}",
     "shift": "{} >> {}",
-    **{name: name + "({})" for name in ("exp", "log", "tanh", "sigmoid", "sqrt", "abs", "bits")},
-    **{name: name + "({})" for name in ("exp64", "log64", "tanh64", "sigmoid64")},
+    **{name: name + "({})" for name in ("exp", "log", "tanh", "sqrt", "abs", "bits")},
+    **{name: name + "({})" for name in ("exp64", "log64", "tanh64")},
     **{name: name + "({}, {})" for name in ("larger", "smaller")},
     "where": "where({}, {}, {})",
     **{f"to {kind}": f"convert({{}}, {kind})" for kind in KINDS},
@@ -141,10 +141,9 @@ class Graph:
 
     def expand(self, x: Node, shape: Sequence[int]) -> Node:
         """Broadcast: axes of size 1, and new ones in front, are repeated."""
-        new = len(shape) - len(x.shape)
-        unit = np.eye(len(shape), dtype=int).tolist()
-        index = [(0, tuple(unit[new + axis]) if size > 1 else (0,) * len(shape)) for axis, size in enumerate(x.shape)]
-        return self.take(x, shape, index)
+        own = axes(shape)[len(shape) - len(x.shape) :]
+        nowhere = (0, (0,) * len(shape))
+        return self.take(x, shape, [at if size > 1 else nowhere for at, size in zip(own, x.shape, strict=True)])
 
     def take(self, x: Node, shape: Sequence[int], index: Sequence[Affine | Node]) -> Node:
         """Return out[i] = x[index(i)]; a node gives its axis' index for each i: an integer, whatever its shape."""
@@ -156,7 +155,7 @@ class Graph:
             grid = np.indices(shape)
             at = (start + sum(f * axis for f, axis in zip(factors, grid, strict=True)) for start, factors in fixed)  # type: ignore[misc]
             return self.constant(x.numbers[tuple(at)], shape, x.kind)  # type: ignore[index]
-        if not read and fixed == _identity(x.shape) and shape == x.shape:
+        if not read and fixed == axes(x.shape) and shape == x.shape:
             return x
         if x.op == "take" and not read:  # one after the other is one
             inner = []
@@ -171,7 +170,7 @@ class Graph:
     def put(self, values: Node, shape: Sequence[int], index: Sequence[Affine | Node]) -> Node:
         """Return zeros of a shape with each value added at its index."""
         fixed, read = self._indices(index, values.shape)
-        if not read and fixed == _identity(values.shape) and tuple(shape) == values.shape:
+        if not read and fixed == axes(values.shape) and tuple(shape) == values.shape:
             return values
         return self._node("put", (values, *read), tuple(fixed), shape, values.kind)
 
@@ -219,9 +218,9 @@ class Graph:
         )
 
 
-def _identity(shape: Shape) -> list[Affine | int]:
-    unit = np.eye(len(shape), dtype=int).tolist()
-    return [(0, tuple(factors) if size > 1 else (0,) * len(shape)) for factors, size in zip(unit, shape, strict=True)]
+def axes(shape: Sequence[int]) -> list[Any]:
+    """Return the index of each axis that is the axis itself: of an axis of size 1 it is 0."""
+    return [(0, tuple(int(row == axis and size > 1) for row in range(len(shape)))) for axis, size in enumerate(shape)]
 
 
 def _after(outer: Affine, inner: Sequence[Affine], axes: int) -> Affine:

@@ -29,6 +29,7 @@ TYPES: dict[str, Any] = {
 }
 BOOL, INT32 = TYPES["bool8"], TYPES["int32"]
 CTYPES: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
+LINE = 64  # bytes of a cache line: no vector of an array lies in two
 STACK = 1 << 14  # bytes: larger arrays come from the heap, as a thread's stack is small
 OPERATORS = {  # of Python: what it is of floats, and of integers
     "add": ("fadd", "add"),
@@ -149,9 +150,12 @@ class _Writer:
 
     def empty(self, count: int, kind: Any) -> "_Buffer":
         if count * 8 > STACK:
-            self.heap.append(self.called("malloc", POINTER, ir.Constant(INT, count * 8)))
-            return _Buffer(self, self.heap[-1], kind)
+            self.heap.append(self.called("malloc", POINTER, ir.Constant(INT, count * 8 + LINE)))
+            address = self.builder.add(self.builder.ptrtoint(self.heap[-1], INT), ir.Constant(INT, LINE - 1))
+            aligned = self.builder.and_(address, ir.Constant(INT, -LINE))
+            return _Buffer(self, self.builder.inttoptr(aligned, POINTER), kind)
         space = self.builder.alloca(ir.ArrayType(_stored(kind), count))
+        space.align = LINE
         space.type = POINTER  # llvmlite's own would be that of the whole array
         return _Buffer(self, space, kind)
 

@@ -117,11 +117,6 @@ def tanh(x: Number) -> Number:
     return where(abs(x) > 0.625, where(x > 0.0, far, -far), near)
 
 
-def sigmoid(x: Number) -> Number:
-    """1 / (1 + e^-x) in float32."""
-    return 1.0 / (1.0 + exp(-x))
-
-
 def log(x: Number) -> Number:
     """Natural logarithm in float32, within 2 units in the last place: Cephes' logf; of a negative number NaN.
 
@@ -182,11 +177,6 @@ def tanh64(x: Number) -> Number:
     p = (z * -9.64399179425052238628e-1 - 9.92877231001918586564e1) * z - 1.61468768441708447952e3
     q = ((z + 1.12811678491632931402e2) * z + 2.23548839060100448583e3) * z + 4.84406305325125486048e3
     return where(abs(x) > 0.625, where(x > 0.0, far, -far), x + x * z * (p / q))
-
-
-def sigmoid64(x: Number) -> Number:
-    """1 / (1 + e^-x)."""
-    return 1.0 / (1.0 + exp64(-x))
 
 
 def log64(x: Number) -> Number:

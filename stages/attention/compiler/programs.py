@@ -25,19 +25,18 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
     epochs; learning rate; and what is filled: the sum of what is measured, and the parameters, after each epoch.
     """
     size = sum(map(math.prod, definition.parameters.values()))
-    body, step = Body(_places(definition), 4 if single else 5), Body({}, 4)
-    gradients = _gradients(definition, nodes)
+    body, step, start = Body(_places(definition), 4 if single else 5), Body({}, 4), Body({}, 1)
+    gradients, layout = {name: nodes[f"gradient {name}"] for name in definition.parameters}, list[str]()
     body.compute([nodes["measured"], *gradients.values()])
-    tables = {name for name, node in gradients.items() if body.scattered(node) or not single}
-    for name, node in gradients.items():
-        body.write(node, _learned(definition, name, "g"), add=not single)
+    for name, place in _learned(definition, "g").items():
+        shape, gathers = definition.parameters[name], body.scattered(gradients[name]) or not single
+        layout.append(f"    # p, m, v, g: {name} {shape} from {place.offset}")
+        body.write(gradients[name], place, add=not single)
+        if gathers:
+            start.clear(place, math.prod(shape))
+        adam(step, shape, place.offset, gathers, single)
     body.line(f"sums[0] = sums[0] + convert({body.text(nodes['measured'])}, float64)")
-    start = Body({}, 1)
-    for name in tables:
-        start.clear(_learned(definition, name, "g"), math.prod(definition.parameters[name]), "float32")
-    for name, shape in definition.parameters.items():
-        adam(step, shape, _learned(definition, name, "p").offset, name in tables, single)
-    fields = {f"{_identifier(name)}": f"{_held(kind)}[:]" for name, (_, kind) in definition.example.items()}
+    fields = {_identifier(name): f"{_held(kind)}[:]" for name, (_, kind) in definition.example.items()}
     arguments = {
         **dict.fromkeys("pmv", "float32[:]"),
         "powers": "float64[:]",
@@ -50,10 +49,7 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
         "after": "float32[:]",
     }
     lines = [
-        *(
-            f"    # p, m, v, g: {name} {shape} from {_learned(definition, name, 'p').offset}"
-            for name, shape in definition.parameters.items()
-        ),
+        *layout,
         f"    g = empty({size}, float32)",
         f"    rates = empty({STEPS_AHEAD}, float64)",
         f"    scales = empty({STEPS_AHEAD}, float64)",
@@ -96,11 +92,9 @@ def evaluation_program(definition: Definition, nodes: Mapping[str, Node]) -> Pro
     body = Body(_places(definition), 2)
     body.compute([*nodes.values()])
     for name, node in nodes.items():
-        place = Place(
-            f"out_{_identifier(name)}", strides_of(node.shape, range(len(node.shape))), Terms({"e": max(1, node.size)})
-        )
+        place = Place(f"out_{_identifier(name)}", strides_of(node.shape), Terms({"e": max(1, node.size)}))
         if body.scattered(node):
-            body.clear(place, node.size, node.kind)
+            body.clear(place, node.size)
         body.write(node, place)
     arguments = {
         "p": f"{definition.kind}[:]",
@@ -119,26 +113,21 @@ def _whole(body: Body, arguments: Mapping[str, str], lines: list[str]) -> str:
     return "\n".join([*constants, head, *lines, ""])
 
 
-def _gradients(definition: Definition, nodes: Mapping[str, Node]) -> dict[str, Node]:
-    return {name: nodes[f"gradient {name}"] for name in definition.parameters}
-
-
 def _places(definition: Definition) -> dict[tuple[str, str], Place]:
     """Return where the inputs lie: parameters one after the other, fields by example."""
-    places = {("parameter", name): _learned(definition, name, "p") for name in definition.parameters}
+    places = {("parameter", name): place for name, place in _learned(definition, "p").items()}
     for name, (shape, _) in definition.example.items():
-        strides = strides_of(shape, range(len(shape)))
-        places["example", name] = Place(_identifier(name), strides, Terms({"e": math.prod(shape)}))
+        places["example", name] = Place(_identifier(name), strides_of(shape), Terms({"e": math.prod(shape)}))
     return places
 
 
-def _learned(definition: Definition, name: str, array: str) -> Place:
-    first = 0
-    for other, shape in definition.parameters.items():
-        if other == name:
-            return Place(array, strides_of(shape, range(len(shape))), number(first))
+def _learned(definition: Definition, array: str) -> dict[str, Place]:
+    """Return where each parameter is in an array that holds a number for each."""
+    places, first = dict[str, Place](), 0
+    for name, shape in definition.parameters.items():
+        places[name] = Place(array, strides_of(shape), number(first))
         first += math.prod(shape)
-    raise KeyError(name)
+    return places
 
 
 def _identifier(name: str) -> str:

@@ -17,7 +17,7 @@ from attention.compiler.graph import MAPS, Node, Shape
 WIDTH = 8  # elements of a vector
 AT_ONCE = 16  # terms that are written out one by one; more make a loop
 LANE = "@"  # in an index: which element of the vector
-COSTS = {"exp": 14, "log": 20, "tanh": 24, "sigmoid": 18, "sqrt": 4, "div": 4}  # in additions, roughly
+COSTS = {"exp": 14, "log": 20, "tanh": 24, "sqrt": 4, "div": 4}  # in additions, roughly
 COMBINE = {"total": "{} + {}", "largest": "larger({}, {})", "smallest": "smaller({}, {})"}
 
 
@@ -129,12 +129,12 @@ class Body:
             for operand in node.operands:
                 self.write(operand, place, True)
 
-    def clear(self, place: Place, size: int, kind: str) -> None:
+    def clear(self, place: Place, size: int) -> None:
         """Fill an array with zeros."""
         for index, width in self._chunks(Axis("k", size)):
             flat = place.offset.plus(index)
             flat.pop(LANE, None)
-            self.line(f"{part(place.name, flat, 1, width)} = {_neutral('total', kind, width)}")
+            self.line(f"{part(place.name, flat, 1, width)} = 0")
 
     def _give_place(self, node: Node) -> None:
         name = f"t{next(self._names)}"
@@ -143,13 +143,13 @@ class Body:
             self._places[node] = Place(name, None)
             return
         self.arrays.append(f"{name} = empty({max(1, node.size)}, {node.kind})")
-        place = Place(name, strides_of(node.shape, range(len(node.shape))))
+        place = Place(name, strides_of(node.shape))
         if self.scattered(node):
-            self.clear(place, node.size, node.kind)
+            self.clear(place, node.size)
             self.write(node, place)
         elif node.op == "reshape":
             before = node.operands[0].shape
-            self._nest(node.operands[0], Place(name, strides_of(before, range(len(before)))), False)
+            self._nest(node.operands[0], Place(name, strides_of(before)), False)
         else:
             place = self._nest(node, place, False, free=True)
         self._places[node] = place
@@ -186,8 +186,8 @@ class Body:
             inner,
         )
         if free:
-            last = [number for number, axis in enumerate(outer) if axis.name == lane]
-            place = Place(place.name, strides_of(node.shape, [n for n in range(len(outer)) if n not in last] + last))
+            last = next((number for number, axis in enumerate(outer) if axis.name == lane), None)
+            place = Place(place.name, strides_of(node.shape, last))
 
         def statement(bound: dict[str, Terms], width: int) -> None:
             text = (
@@ -265,23 +265,28 @@ class Body:
         banned = {name for index in self._indices for name in index}
         self._reads = None
         domain = math.prod(axis.count for axis in axes)
-        reduced = {axis.name for axis in inner}
+        outer = {axis.name: axis.count for axis in axes if axis not in inner}
+        terms = {axis.name: axis.count for axis in axes if axis in inner}
         best, least = None, domain * float(cost + len(reads))
         for axis in axes:
-            strides_along = [read.get(axis.name, 0) for read in reads]
-            if axis.name in banned or any(stride < 0 for stride in strides_along):
+            if axis.name in banned or any(read.get(axis.name, 0) < 0 for read in reads):
                 continue
-            if stored is not None and axis.name not in reduced and stored.get(axis.name, 0) != 1:
+            if stored is not None and axis.name in outer and stored.get(axis.name, 0) != 1:
                 continue
-            vectors = domain // axis.count * len([*_parts(0, axis.count)])
-            each = cost + sum(0.5 if stride == 0 else 1 if stride == 1 else 9 for stride in strides_along)
-            sums = (
-                10 * math.prod(other.count for other in axes if other.name not in reduced)
-                if axis.name in reduced
-                else 0
-            )
-            if vectors * each + sums < least:
-                best, least = axis.name, vectors * each + sums
+            loops = outer.keys() - {axis.name}
+            alike = math.prod(outer[name] for name in loops)  # how many rounds can do with what was read in the first
+            if axis.count > 4 * WIDTH or math.prod(terms.values()) > AT_ONCE:  # what is not written out has a loop
+                alike = 1
+            each = float(cost)
+            for read in reads:
+                stride = read.get(axis.name, 0)
+                gathered = 8 if read.keys() & loops else 8 / alike  # element by element
+                each += 0.5 if stride == 0 else 1 if stride == 1 else 1 + gathered
+            total = domain // axis.count * len([*_parts(0, axis.count)]) * each
+            if axis.name in terms:
+                total += 10 * math.prod(outer.values())  # the elements of a vector are summed
+            if total < least:
+                best, least = axis.name, total
         return best
 
     # Sums.
@@ -343,7 +348,7 @@ class Body:
         name = f"s{next(self._names)}"
         self.arrays.append(f"{name} = empty({width}, {kind})")
         sum_ = part(name, Terms(), 1, width)
-        self.line(f"{sum_} = {_neutral(op, kind, width)}")
+        self.line(f"{sum_} = {_neutral(op, kind)}")
         *outer, last = axes
 
         def block(first: Terms, count: int) -> None:
@@ -395,7 +400,7 @@ class Body:
                 return _literal(node.uniform)
             text = f"array([{', '.join(_literal(x) for x in node.numbers.ravel().tolist())}], {node.kind})"  # type: ignore[union-attr]
             name = self.constants.setdefault(text, f"c{len(self.constants)}")
-            return self._element(Place(name, strides_of(node.shape, range(len(node.shape)))), index)
+            return self._element(Place(name, strides_of(node.shape)), index)
         if node.op == "affine":
             return self._counted(Place("", node.detail[1], number(node.detail[0])).at(index), node.kind)
         if node.op == "map":
@@ -511,10 +516,10 @@ def _scatters(node: Node, uses: Mapping[Node, int]) -> bool:
     return node.op == "put" or (_is_sum(node) and any(uses.get(x) == 1 and _scatters(x, uses) for x in node.operands))
 
 
-def strides_of(shape: Shape, order: Iterable[int]) -> Shape:
-    """Return the strides of an array whose axes lie in this order, the last one densely."""
+def strides_of(shape: Shape, last: int | None = None) -> Shape:
+    """Return the strides of a dense array, whose elements along the last axis, or another, lie side by side."""
     strides, step = [0] * len(shape), 1
-    for axis in reversed([*order]):
+    for axis in sorted(range(len(shape)), key=lambda axis: (axis == last, axis), reverse=True):
         strides[axis] = step
         step *= shape[axis]
     return tuple(strides)
@@ -551,11 +556,9 @@ def _literal(value: float) -> str:
     return repr(value)
 
 
-def _neutral(op: str, kind: str, width: int) -> str:
-    fraction = kind.startswith("float")
-    far = "1e999" if fraction else str(2**31 - 1)
-    value = {"total": "0.0" if fraction else "0", "largest": f"-{far}", "smallest": far}[op]
-    return f"fill({width}, {value}, {kind})" if width > 1 else f"convert({value}, {kind})"
+def _neutral(op: str, kind: str) -> str:
+    far = "1e999" if kind.startswith("float") else str(2**31 - 1)
+    return {"total": "0", "largest": f"-{far}", "smallest": far}[op]
 
 
 def _atom(text: str) -> str:

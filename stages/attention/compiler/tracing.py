@@ -2,65 +2,48 @@
 
 import logging
 import traceback
-from collections.abc import Sequence
 from typing import Any
 
 from attention.compiler.aten import OPERATIONS, Out
 from attention.compiler.definition import CannotCompile, Definition
 from attention.compiler.graph import Graph, Node
 
+# What torch says in other operations, besides those of the core table.
+DECOMPOSED = (
+    *("_log_softmax", "_softmax", "addmm", "elu", "embedding", "index_select", "linalg_vector_norm"),
+    *("select_scatter", "slice_scatter"),
+)
+
 
 def trace_training(definition: Definition) -> dict[str, Node]:
     """Return the gradient of the loss by each parameter ("gradient …"), and the number to be summed ("measured")."""
     import torch
 
-    function = _built(definition)
-    found = _trace(definition, torch.func.grad_and_value(function, has_aux=True))
-    gradients, (_, measured) = found
+    gradients, (_, measured) = _trace(definition, torch.func.grad_and_value(definition.build(), has_aux=True))
     return {"measured": measured, **{f"gradient {name}": gradients[name] for name in definition.parameters}}
 
 
 def trace_forward(definition: Definition) -> dict[str, Node]:
     """Return the outputs of the function by name."""
-    return dict(_trace(definition, _built(definition)))
-
-
-def _built(definition: Definition) -> Any:
-    function = definition.build()
-
-    def in_order(parameters: dict[str, Any], example: dict[str, Any]) -> Any:
-        return function(parameters, example)
-
-    return in_order
+    return dict(_trace(definition, definition.build()))
 
 
 def _trace(definition: Definition, function: Any) -> Any:
     """Let torch run the function on tensors without numbers, writing down what it does, and translate that."""
     import torch
-    from torch._decomp import core_aten_decompositions
+    from torch._decomp import core_aten_decompositions, decomposition_table
     from torch.fx.experimental.proxy_tensor import make_fx
-    from torch.utils import _pytree as pytree
 
-    kept = ["select_backward", "slice_backward", "embedding_dense_backward"]
-    table = {key: value for key, value in dict(core_aten_decompositions()).items() if _name(key) not in kept}
+    table = {key: value for key, value in dict(core_aten_decompositions()).items() if _name(key) not in OPERATIONS}
+    table |= {key: value for key, value in decomposition_table.items() if _name(key) in DECOMPOSED}
     kind = getattr(torch, definition.kind)
     parameters = {name: torch.zeros(shape, dtype=kind) for name, shape in definition.parameters.items()}
     example = {name: torch.zeros(shape, dtype=getattr(torch, of)) for name, (shape, of) in definition.example.items()}
-    constants = {name: torch.from_numpy(numbers.copy()) for name, numbers in definition.constants.items()}
-    structure: list[Any] = []
-
-    def flat(*leaves: Any) -> Any:
-        given = [dict(zip(group, leaves_of, strict=True)) for group, leaves_of in _split(leaves, parameters, example)]
-        leaves_out, spec = pytree.tree_flatten(function(given[0], {**given[1], **constants}))
-        structure.append(spec)
-        return leaves_out
-
     logging.disable(logging.CRITICAL)  # of what goes wrong torch would print pages
     try:
-        pure = torch.func.functionalize(flat)  # nothing is changed in place
-        traced = make_fx(pure, decomposition_table=table, tracing_mode="fake", _allow_non_fake_inputs=True)(
-            *parameters.values(), *example.values()
-        )
+        pure = torch.func.functionalize(function)  # nothing is changed in place
+        trace = make_fx(pure, decomposition_table=table, tracing_mode="fake", _allow_non_fake_inputs=True)
+        traced = trace(parameters, example)
     except Exception as error:
         raise CannotCompile(_why(definition, error)) from error
     finally:
@@ -70,12 +53,7 @@ def _trace(definition: Definition, function: Any) -> Any:
         *(graph.input("parameter", name, shape, definition.kind) for name, shape in definition.parameters.items()),
         *(graph.input("example", name, shape, _kind(of)) for name, (shape, of) in definition.example.items()),
     ]
-    return pytree.tree_unflatten(_translate(definition, traced, graph, inputs), structure[-1])
-
-
-def _split(leaves: Sequence[Any], *groups: dict[str, Any]) -> list[tuple[dict[str, Any], Sequence[Any]]]:
-    first = len(groups[0])
-    return [(groups[0], leaves[:first]), (groups[1], leaves[first:])]
+    return traced.graph.process_outputs(_translate(definition, traced, graph, inputs))
 
 
 def _translate(definition: Definition, traced: Any, graph: Graph, inputs: list[Node]) -> list[Any]:
@@ -89,7 +67,7 @@ def _translate(definition: Definition, traced: Any, graph: Graph, inputs: list[N
             return known[x]
         if isinstance(x, torch.dtype | torch.device | torch.layout | torch.memory_format):
             return None
-        return type(x)(given(each) for each in x) if isinstance(x, list | tuple) else x
+        return type(x)(map(given, x)) if isinstance(x, list | tuple) else x
 
     for node in traced.graph.nodes:
         if node.op == "placeholder":
@@ -114,12 +92,6 @@ def _operation(definition: Definition, graph: Graph, node: Any, given: Any) -> A
     if not all(isinstance(size, int) for size in first.shape):
         raise CannotCompile(_refusal(definition, f"aten.{name}, whose result has a size that depends on values"))
     out = Out(graph, tuple(first.shape), _kind(str(first.dtype)))
-    if name == "select_backward":
-        slopes, _, axis, at = map(given, node.args)
-        return OPERATIONS["select_scatter"](out, graph.constant(0, out.shape, out.kind), slopes, axis, at)
-    if name == "slice_backward":
-        slopes, _, *where = map(given, node.args)
-        return OPERATIONS["slice_scatter"](out, graph.constant(0, out.shape, out.kind), slopes, *where)
     operation = OPERATIONS.get(name)
     try:
         if operation is None:

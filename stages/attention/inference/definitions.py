@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from attention.compiler import Definition
 from attention.functions import ATTENTION_FUNCTIONS
@@ -14,6 +14,7 @@ from workbench.stage.outputs import digest_of_code
 
 ATTENTION = Path(__file__).parents[1]
 ROOMS = ("functions", "inference", "network.py", "weights.py")  # what defines a network
+Features = Literal["one", "several", "real"]
 Fields = dict[str, tuple[tuple[int, ...], str]]
 Function = Callable[[dict[str, Any], dict[str, Any]], Any]
 
@@ -69,9 +70,15 @@ def attention_definition(weights: Weights) -> Definition:
 
 
 def example_fields(weights: Weights) -> Fields:
-    """Return what one example has: names as those of `Examples`, shapes and types; keys where they are its own."""
+    """Return what one example has: names as those of `Examples`, shapes and types; keys where they are its own.
+
+    A network without a task has one feature a query, and a key.
+    """
     if weights.problem is None:
-        return {"values": ((weights.seq_len,), "float32"), "queries": ((), "int64"), "targets": ((), "float32")}
+        values = weights.seq_len, *([weights.classes] if weights.classes else [])
+        own = {"keys": ((weights.seq_len,), "int64")} if weights.n_keys else {}
+        targets = "int64" if weights.classes else "float32"
+        return {"values": (values, "float32"), "queries": ((), "int64"), **own, "targets": ((), targets)}
     (one,) = draw_examples(weights.problem, 0, "train", 1)
     names = ("values", "queries", *(() if one.keys.ndim == 1 else ("keys",)), "targets")
     return {name: (getattr(one, name).shape[1:], str(getattr(one, name).dtype)) for name in names}
@@ -82,27 +89,48 @@ def takes_noise(weights: Weights) -> bool:
     return ATTENTION_FUNCTIONS[weights.function].takes_noise(weights.options)
 
 
-def _network(weights: Weights) -> Any:
+def check(weights: Weights) -> None:
+    """Try a network's function with queries and keys such as it will be given.
+
+    Raises:
+        FunctionError: it is not what its entry says, or not for these.
+
+    """
     from attention.functions.check import check_function
+
+    fields = example_fields(weights)
+    keys = _kind(fields["keys"], 1) if "keys" in fields else "shared"
+    entry = ATTENTION_FUNCTIONS[weights.function]
+    check_function(weights.function, weights.options, entry, _kind(fields["queries"], 0), keys)
+
+
+def _kind(field: tuple[tuple[int, ...], str], axes: int) -> Features:
+    """Return what features of so many axes are: one at a place, several, or real numbers."""
+    shape, kind = field
+    return "real" if kind == "float32" else "several" if len(shape) > axes else "one"
+
+
+def _network(weights: Weights) -> Any:
     from attention.network import AttentionNetwork
 
-    check_function(weights.function, weights.options, ATTENTION_FUNCTIONS[weights.function])
+    check(weights)
     options: dict[str, Any] = {"n_keys": weights.n_keys, "classes": weights.classes, **weights.options}
     return AttentionNetwork(weights.function, weights.n_contexts, weights.seq_len, **options)
 
 
-_made: dict[str, Definition] = {}
+_made: dict[Any, Definition] = {}
 
 
 def _definition(weights: Weights, what: str, fields: Fields, build: Callable[[], Function]) -> Definition:
-    shape = [weights.n_contexts, weights.seq_len, weights.n_keys, weights.classes]
-    sizes = [weights.function, *shape, sorted(weights.options.items())]
-    code = ATTENTION_FUNCTIONS[weights.function].attend.__code__
-    source = [code_digest(code.co_filename), code.co_qualname, code.co_firstlineno]
-    digest = json.dumps([what, sizes, [*fields.items()], source])
-    if digest not in _made:
-        _made[digest] = Definition(weights.function, digest, array_shapes(weights), fields, build)
-    return _made[digest]
+    attend = ATTENTION_FUNCTIONS[weights.function].attend
+    shape = weights.n_contexts, weights.seq_len, weights.n_keys, weights.classes
+    sizes = weights.function, *shape, tuple(sorted(weights.options.items()))
+    about = what, sizes, tuple(fields.items())
+    if (attend, about) not in _made:
+        code = attend.__code__
+        digest = json.dumps([*about, [code_digest(code.co_filename), code.co_qualname, code.co_firstlineno]])
+        _made[attend, about] = Definition(weights.function, digest, array_shapes(weights), fields, build)
+    return _made[attend, about]
 
 
 @functools.cache

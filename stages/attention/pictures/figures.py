@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
+import attention.pictures.style  # noqa: F401 - how a picture looks, wherever it is shown
 from attention.pictures.colours import EFFECTIVE, GREY, RAW, TRUTH
 from workbench.stage.outputs import writing
 
@@ -58,8 +59,8 @@ def attention_maps(truth: Floats, normalized: Floats, effective: Floats, row: st
     return figure
 
 
-def mse_figure(mse: Floats, baselines: Mapping[str, float]) -> Figure:
-    """Draw the training error of each epoch on a log axis, and what is reached without attention."""
+def mse_figure(mse: Floats, baselines: Mapping[str, float], name: str = "mean squared error") -> Figure:
+    """Draw the training error of each epoch, by its name, on a log axis, and what is reached without attention."""
     figure = Figure(figsize=(7, 4.5))
     panel = figure.subplots()
     epochs = np.arange(len(mse))
@@ -71,7 +72,7 @@ def mse_figure(mse: Floats, baselines: Mapping[str, float]) -> Figure:
         panel.annotate(f"{mse[epoch]:.3g}", (epoch, mse[epoch]), (shift, -4), textcoords="offset points", ha=side)
     panel.set_yscale("log")
     panel.set_xlabel("epoch")
-    panel.set_ylabel("mean squared error while training")
+    panel.set_ylabel(f"{name} while training")
     panel.margins(x=0.14)
     count_epochs(panel, len(mse), 9)
     panel.grid(axis="y")

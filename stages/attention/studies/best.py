@@ -12,7 +12,7 @@ import numpy as np
 
 from attention.params.schema import BestParams, StudyParams
 from attention.studies.comparison import Comparison, compare_pairs, pairs
-from attention.studies.groups import MEASURES, Group
+from attention.studies.groups import MEASURES, Group, value_text
 from attention.studies.statistics import ALPHA, Floats, holm, sign_test
 
 CHOOSING, REPORTING = slice(0, None, 2), slice(1, None, 2)  # of the seeds, in their order
@@ -38,6 +38,11 @@ class Best:
     near: Sequence[Mapping[str, Any]]
     candidates: int
     at_edge: Sequence[str]
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The chosen values as tables show them."""
+        return {key: value_text(value) for key, value in self.chosen.items()}
 
 
 def compare(groups: Sequence[Group], study: StudyParams) -> tuple[list[Best], list[Comparison]]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from attention.pictures.colours import EFFECTIVE, RAW, TRUTH
 from attention.pictures.figures import count_epochs
-from attention.studies.groups import ARTICLE_MSE, Group
+from attention.studies.groups import ARTICLE_MSE, Group, error_of
 
 CURVE_PANELS = 20  # of a large study, as many as one picture can hold
 
@@ -51,7 +51,7 @@ def curves_figure(groups: Sequence[Group]) -> Figure:
         handles |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=5)
     figure.supxlabel(f"epoch{of_all(shown, groups)}")
-    figure.supylabel("mean squared error while training")
+    figure.supylabel(f"{error_of(shown)} while training")
     return figure
 
 

@@ -16,7 +16,7 @@ from attention.studies.curves import of_all, title_of
 from attention.studies.groups import Group
 from attention.studies.statistics import Floats, share_interval
 
-ROWS, LINES, MAPS = 60, 10, 4  # of a large study, as many as one picture can hold
+ROWS, LINES, MAPS = 80, 10, 4  # of a large study, as many as one picture can hold
 TICKS = 8  # values of an axis that each have a tick
 MARKERS = "osD^v"  # so that lines can be told from each other where they meet, and without colours
 LEAST, MOST = 1e-3, 1 - 1e-6  # the ends of a recovery's axis, which has neither 0 nor 1

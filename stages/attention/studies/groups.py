@@ -85,6 +85,11 @@ class Group:
             for name, value in values.items()
         )
 
+    @property
+    def error(self) -> str:
+        """What the error is called."""
+        return "cross-entropy" if self.params.data.problem(0).classes else "mean squared error"
+
     def part(self, which: slice) -> "Group":
         """Return the trainings of some of the seeds."""
         return replace(self, seeds=self.seeds[which], outcomes=self.outcomes[which])
@@ -106,3 +111,9 @@ def value_text(value: Any) -> str:
 def name_of(texts: Mapping[str, str]) -> str:
     """Return values of the grid for people: a function says itself what it is."""
     return ", ".join(v if key == "model.attention" else f"{key.rpartition('.')[2]} {v}" for key, v in texts.items())
+
+
+def error_of(groups: Sequence[Group]) -> str:
+    """Return what the error of configurations is called, of several tasks perhaps."""
+    names = sorted({each.error for each in groups})
+    return names[0] if len(names) == 1 else "error, of classes cross-entropy"

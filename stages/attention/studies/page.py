@@ -14,9 +14,9 @@ from attention.studies.groups import MEASURES, Group
 from attention.studies.report import differing
 from attention.studies.tables import summary_columns
 
-MOST_ROWS, MOST_DOTS, MOST_POINTS, MOST_SAID = 60, 4_000, 50, 50  # what a page has room for
+MOST_ROWS, MOST_DOTS, MOST_POINTS, MOST_SAID = 70, 4_000, 50, 50  # what a page has room for
 NAMES = {
-    "mse": "error on new data (mean squared)",
+    "mse": "error on new data",
     "normalized": "share of |a| on the true position",
     "effective": "share of |a·w| on the true position",
     "accuracy": "how often the largest |a| is on the true position",

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 
 from attention.studies.answers import answers
+from attention.studies.best import Best
 from attention.studies.comparison import Comparison
-from attention.studies.groups import Group
+from attention.studies.groups import Group, name_of
 from attention.studies.tables import summary_columns
 
 SAID = 6  # sentences or configurations named where a stage ends; more are in the tables
 LISTED = 50  # sentences in MLflow
 
 
-def closing(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> str:
+def closing(groups: Sequence[Group], comparisons: Sequence[Comparison], best: Sequence[Best] = ()) -> str:
     """Return what a study found, a sentence a line; the last one counts how many trainings found the truth."""
     seeds = len(groups[0].seeds)
     says = [f"study: {each.says}" for each in comparisons[:SAID]]
@@ -19,6 +20,12 @@ def closing(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> str:
         says = [f"study: {differing(comparisons)}; `attention study` shows them"]
     if len(groups) > SAID:
         says = [*(f"study: {line}" for line in answers(summary_columns(groups))[:SAID]), *says]
+    if best:
+        chosen = "; ".join(f"{each.group.name} at {name_of(each.texts)}" for each in best[:SAID])
+        says = [
+            f"study: at its best, chosen with {best[0].choosing} seeds and compared with the others: {chosen}",
+            *says,
+        ]
     head = f"study: {len(groups)} configuration{'s'[: len(groups) > 1]}, {seeds} seed{'s'[: seeds > 1]} each"
     return "\n".join([*says, f"{head}; truth found by {found(groups)}"])
 

@@ -54,8 +54,7 @@ def best_columns(best: Sequence[Best], study: StudyParams) -> Columns:
     for each in best:
         near = [list(one.values()) if len(over) > 1 else one[over[0]] for one in each.near]
         said = [each.choosing, each.candidates, value_text(near), " ".join(each.at_edge)]
-        chosen = [value_text(each.chosen[key]) for key in over]
-        rows.append([*each.group.texts.values(), *chosen, *said, *_summary(each.group)])
+        rows.append([*each.group.texts.values(), *(each.texts[key] for key in over), *said, *_summary(each.group)])
     return _columns([*_compared_keys(study), *over, "choosing", "candidates", "near", "at_edge", *SUMMARY], rows)
 
 

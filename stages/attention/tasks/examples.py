@@ -324,7 +324,7 @@ def _join(parts: list[Columns]) -> Columns:
 
 def _open(path: Path) -> Any:
     try:
-        return pq.ParquetFile(regular(path))
+        return pq.ParquetFile(regular(path), pre_buffer=False)
     except OSError as error:
         raise (_missing(path, error) if error.errno else _damaged(path)) from error
     except (pa.ArrowException, UnicodeDecodeError) as error:  # names of columns are read here too

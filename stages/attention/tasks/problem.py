@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,13 +52,13 @@ class Problem:
         """The number of positions."""
         return self.entry.seq_len(self.sizes)
 
-    @property
+    @cached_property
     def columns(self) -> list[Column]:
         """All columns of its table, in order."""
         kept = [] if self.task == "lookup" else [Column("truth", self.seq_len)]  # of which truth.csv says it all
         return [*self.entry.columns(self.sizes), Column("y", self.classes), *kept]
 
-    @property
+    @cached_property
     def classes(self) -> int | None:
         """How many classes the values are of; None where they are real numbers."""
         return next(one.below for one in self.entry.columns(self.sizes) if one.name == self.entry.values)
@@ -72,7 +73,7 @@ class Problem:
         """The number of features of a key."""
         return sum(self._features())
 
-    @property
+    @cached_property
     def block_rows(self) -> int:
         """How many examples to hold at a time: memory grows neither with their number nor with their size."""
         of_key = self.n_keys if self.entry.real_keys else len(self._features())
@@ -108,8 +109,12 @@ class Problem:
         of = [position if name == POSITION else self.entry.keys[name].of(columns, self.sizes) for name in chosen]
         if len(of) == 1:
             return of[0]
-        starts = np.cumsum([0, *self._features()])
-        return np.stack(np.broadcast_arrays(*(one + start for one, start in zip(of, starts, strict=False))), axis=-1)
+        parts, start, (rows, *_) = [], 0, columns["y"].shape
+        for features, number in zip(of, self._features(), strict=True):
+            each = features[..., None] if features.ndim < 3 else features
+            parts.append(np.broadcast_to(np.where(each < 0, -1, each + start), (rows, *each.shape[-2:])))
+            start += number
+        return np.concatenate(parts, axis=-1)
 
     def _features(self) -> list[int]:
         """Return the number of features of each thing that a key holds."""

@@ -45,7 +45,7 @@ def show_evaluation(run: Run, root: Path = Path()) -> None:
     run.log_table(
         read_table(out / "attention.csv", of_cases(EVALUATION_COLUMNS, not weights.problem)), "attention.json"
     )
-    run.log_files(out, "metrics.json", "attention.csv", "recovery.csv")
+    run.log_files(out, "metrics.json", "attention.csv", "recovery.csv", "faithfulness.csv")
 
 
 def show_pictures(run: Run, root: Path = Path()) -> None:

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from attention.functions import ATTENTION_FUNCTIONS
-from attention.functions.check import check_function
+from attention.inference.definitions import check
 from attention.network import AttentionNetwork
 from attention.params.schema import TrainParams
 from attention.tasks.problem import Examples
@@ -16,7 +15,7 @@ class TorchEngine:
     """`zero_grad`, `backward`, `step`, once a batch, by autograd: works for every function of the registry."""
 
     def __init__(self, weights: Weights, params: TrainParams, seed: int) -> None:
-        check_function(weights.function, weights.options, ATTENTION_FUNCTIONS[weights.function])
+        check(weights)
         torch.set_num_threads(1)  # the tensors are tiny, and a sum split over threads depends on their number
         self._initial = weights
         self._network = AttentionNetwork.from_weights(weights, seed=seed)

@@ -3,9 +3,10 @@
 import csv
 import json
 import platform
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -108,9 +109,12 @@ def _is_equal(pair: Pair) -> bool:
 
 def _parameters(root: Path, state: State) -> dict[str, Any]:
     text = state.params if state.params is not None else committed(root, state.commit, "params.yaml")
+    if len(text) > MOST_BYTES:
+        raise RestoreError(
+            f"{state.name}: its params.yaml has {len(text):,} bytes; allowed: at most {MOST_BYTES:,}; "
+            "compare a run whose lists are shorter"
+        )
     try:
-        if len(text) > MOST_BYTES:
-            raise ValueError
         tree = YAML(typ="safe", pure=True).load(text)
         _require_few(tree)
         return {str(key): value for key, value in leaves({} if tree is None else dict(tree))}
@@ -152,9 +156,8 @@ def _declared(trees: Trees) -> set[str]:
             for stage in YAML(typ="safe", pure=True).load(text)["stages"].values():
                 inner = stage.get("do", stage)
                 for dep in inner.get("deps", ()):
-                    found.add(
-                        str(PurePosixPath(inner.get("wdir", "."), dep if isinstance(dep, str) else next(iter(dep))))
-                    )
+                    path = dep if isinstance(dep, str) else next(iter(dep))
+                    found.add(posixpath.normpath(posixpath.join(inner.get("wdir", "."), path)))
     except Exception:  # the parser lets many kinds escape; each means the same here
         return {"."}
     return {"."} if any("${" in path for path in found) else found
@@ -193,7 +196,7 @@ def _compare(root: Path, states: Mapping[str, State], path: str, digests: Pair) 
     contents = {
         side: data
         for side, state in states.items()
-        if path in state.outputs and (data := state.recorded(root, path)) and len(data) <= LARGEST
+        if path in state.outputs and (data := state.recorded(root, path, LARGEST))
     }
     return Compared(path, digests, DIFFERENT, _apart(path, contents), contents)
 

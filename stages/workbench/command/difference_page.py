@@ -18,6 +18,7 @@ from workbench.command.difference_text import (
     summary,
 )
 from workbench.stage.errors import printable
+from workbench.tracking.secrets import without_secrets
 
 KINDS = {".png": "image/png", ".gif": "image/gif", ".jpg": "image/jpeg", ".svg": "image/svg+xml"}
 MOST_PICTURES = 8_000_000  # bytes in all
@@ -84,7 +85,7 @@ def _pictures(outputs: Sequence[Compared]) -> Iterator[str]:
         if not titled:
             yield "<h2>Pictures that differ</h2>"
             titled = True
-        path = escape(printable(one.path))
+        path = escape(printable(without_secrets(one.path)))
         yield f'<h3>{path}</h3><div class="pair">'
         for side in SIDES:
             data = base64.b64encode(one.contents[side]).decode()

@@ -43,9 +43,9 @@ def _state(state: State) -> dict[str, Any]:
 
 
 def _masked(key: str, pair: Pair) -> Pair:
-    """Return the values of a parameter; a text under a name that says it is secret is not told."""
+    """Return the values of a parameter; a text or number under a name that says it is secret is not told."""
     secret = re.search(SECRET, key, re.IGNORECASE)
-    return {side: "***" if secret and isinstance(value, str) else value for side, value in pair.items()}
+    return {side: "***" if secret and not isinstance(value, bool | None) else value for side, value in pair.items()}
 
 
 def _with_difference(pair: Pair) -> Pair:

@@ -87,7 +87,8 @@ def summary(report: Report) -> list[str]:
     used, others = report["code"]["files"], report["other_files"]
     lines.append(f"code: {len(used)} of the stages' files differ" if used else "code: the same in every stage")
     if others:
-        lines.append(f"other files: {len(others)} that no stage declares differ")
+        named = few([show_name(printable(one["path"])) for one in others])
+        lines.append(f"other files: {len(others)} that no stage declares differ: {named}")
     lines += [_counted(kind, report[kind]) for kind in ("inputs", "outputs") if report[kind]]
     return [*lines, *_left_out(report)]
 
@@ -96,15 +97,27 @@ def changed_files(report: Report) -> list[str]:
     """Return a line for each file of code that differs."""
     return [
         f"{one['kind']} {printable(one['path'])}"
-        + (f" (+{one['added']} -{one['removed']})" if one["added"] is not None else " (binary)")
+        + (
+            " (binary)"
+            if one["added"] is None
+            else f" (+{one['added']} -{one['removed']})"
+            if one["added"] or one["removed"]
+            else " (no line)"
+        )
         for one in report["code"]["files"]
     ]
 
 
 def differing_outputs(report: Report) -> list[str]:
-    """Return a line for each input and output that differs, with how far its numbers are apart at most."""
-    files = [*report["inputs"], *report["outputs"]]
-    return [f"different {printable(one['path'])}{_apart(one)}" for one in files if one["verdict"] == "different"]
+    """Return a line for each table that differs, with how far apart its numbers are, and one for each other folder."""
+    files = [one for one in (*report["inputs"], *report["outputs"]) if one["verdict"] == "different"]
+    others: dict[str, list[str]] = {}
+    for one in files:
+        if not one["apart"]:
+            folder, _, name = one["path"].rpartition("/")
+            others.setdefault(folder, []).append(show_name(printable(name)))
+    lines = [f"different {printable(one['path'])}{_apart(one)}" for one in files if one["apart"]]
+    return [*lines, *(f"different in {printable(folder or '.')}/: {few(names)}" for folder, names in others.items())]
 
 
 def _apart(one: Report) -> str:
@@ -148,7 +161,7 @@ def _counted(kind: str, files: Sequence[Report]) -> str:
     verdicts = [one["verdict"] for one in files]
     same, different = verdicts.count("same"), verdicts.count("different")
     one_sided = {verdict: verdicts.count(verdict) for verdict in verdicts if verdict not in ("same", "different")}
-    told = [f"{different} of {same + different} differ" if different else f"the same {same}"]
+    told = [f"{different} of {same + different} differ"] if different else [f"the same {same}"] if same else []
     return f"{kind}: {', '.join([*told, *(f'{count} recorded {verdict}' for verdict, count in one_sided.items())])}"
 
 

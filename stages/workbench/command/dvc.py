@@ -71,10 +71,12 @@ def stages_to_run(folder: Path) -> list[str]:
     """
     done = dvc(folder, "status", "--json")
     try:
-        told: dict[str, list[Any]] = json.loads(done.stdout)
+        changed: dict[str, list[Any]] = json.loads(done.stdout)
     except ValueError as error:
-        raise RestoreError(f"{folder}: `dvc status` failed: {printable(last_line(done))}; mend what it says") from error
-    return [name for name, changes in told.items() if any(map(_is_new, changes))]
+        told = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
+        why = printable(next(iter(told), "no reason given").removeprefix("ERROR: "))
+        raise RestoreError(f"{folder}: `dvc status` failed: {why}; mend what it says") from error
+    return [name for name, changes in changed.items() if any(map(_is_new, changes))]
 
 
 def last_line(done: "subprocess.CompletedProcess[str]") -> str:

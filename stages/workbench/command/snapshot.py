@@ -19,6 +19,7 @@ from workbench.command.dvc import dvc, last_line
 from workbench.command.dvc_lock import locked_inputs, locked_outputs, maker, outdated_stages, stale_stages
 from workbench.project import Project
 from workbench.stage.errors import RestoreError, printable
+from workbench.stage.inputs import regular
 from workbench.stage.outputs import md5
 from workbench.tracking.git import committed, git
 from workbench.tracking.patches import apply, changes, code_patch
@@ -58,14 +59,17 @@ class State:
     outdated: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
-    def recorded(self, root: Path, path: str) -> bytes | None:
-        """Return an output as it was recorded, from wherever it still is: the run, data/, DVC's cache, the commit."""
+    def recorded(self, root: Path, path: str, most: int | None = None) -> bytes | None:
+        """Return an output as it was recorded, from wherever it still is: the run, data/, DVC's cache, the commit.
+
+        None where it is nowhere, or has more than `most` bytes: these are not read.
+        """
         expected = self.outputs[path]
         places: list[Callable[[], bytes]] = [
             lambda: self.kept[path],
-            lambda: (root / path).read_bytes(),
-            lambda: (dvc_cache(root) / "files/md5" / expected[:2] / expected[2:]).read_bytes(),
-            lambda: committed(root, self.commit, path),
+            lambda: regular(root / path, most).read_bytes(),
+            lambda: regular(dvc_cache(root) / "files/md5" / expected[:2] / expected[2:], most).read_bytes(),
+            lambda: committed(root, self.commit, path, most),
         ]
         for look in places:
             with suppress(LookupError, OSError, RestoreError):

@@ -63,9 +63,17 @@ def git_bytes(folder: Path, *arguments: str, stdin: bytes = b"", environment: Ma
     return done.stdout
 
 
-def committed(root: Path, commit: str, path: str) -> bytes:
-    """Return a file of the project as a commit has it, wherever in its repository the project is."""
-    return git_bytes(root, "cat-file", "blob", f"{commit}:./{path}")
+def committed(root: Path, commit: str, path: str, most: int | None = None) -> bytes:
+    """Return a file of the project as a commit has it, wherever in its repository the project is.
+
+    Raises:
+        RestoreError: it has none, or one of more than `most` bytes, which is not read.
+
+    """
+    blob = f"{commit}:./{path}"
+    if most is not None and (size := int(git(root, "cat-file", "-s", blob))) > most:
+        raise RestoreError(f"{path}: {size:,} bytes; allowed: at most {most:,}; take a smaller file")
+    return git_bytes(root, "cat-file", "blob", blob)
 
 
 def is_commit(text: str) -> bool:

@@ -9,15 +9,21 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 from workbench.stage.errors import UserError, printable
 from workbench.tracking.uri import tracking_uri
 
-SECRET = (  # an author is none
-    r"(?:pass|pwd|token|secret|credential|signature|\bsig|\bsas|auth(?!or(?!i[sz]))"  # noqa: S105
+SECRET = (  # neither an author, what passes, a tokenizer, nor a number of tokens
+    r"(?:pass(?![a-z])|passw|passphrase|passcode|passkey|pwd"  # noqa: S105
+    r"|(?<!\bn_)(?<!\bnum_)(?<!\bmax_)(?<!\bmin_)token(?!i[sz])|secret|credential|signature|\bsig|\bsas|auth(?!or(?!i[sz]))"
     r"|api_?key|_key$|_pat$|connection_string)"
 )
 SHORTEST = 4  # characters of a secret; less would take words apart
 IN_PATH = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[\w.~-]{16,}")  # of a server's address: as tokens look, not names
 # Wherever a URI stands: who logs in, with or without a scheme; a named value, as in a query, a header, or JSON.
 USER = (re.compile(r"(\w://)[^/\s]+@"), re.compile(r"((?:^|[\s'\"(=,]))[\w.%+~-]*:(?!//)[^\s@]+@(?=[\w\[])"))
-NAMED = re.compile(rf"(?i)((?<![a-z0-9])[\w-]*{SECRET.replace('$', '')}[\w-]*['\"]?\s*[=:]\s*['\"]?)[^&\s'\",;]+")
+NAMED = re.compile(
+    rf"(?i)((?<![a-z0-9])[\w-]*{SECRET.replace('$', '')}[\w-]*['\"]?\s*[=:]\s*)"
+    r"(?:(?P<quote>['\"])(?:\\.|(?!(?P=quote))[^\\\n])*|[^&\s'\",;]+)"  # in quotes all of it, else a word
+)
+KEY = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL)
+SHAPED = re.compile(r"\b(?:gh[opsru]_\w{30,}|github_pat_\w{30,}|glpat-[\w-]{20,}|AKIA[0-9A-Z]{16}|xox[abp]-[\w-]{10,})")
 HEADER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{4,}")
 
 
@@ -38,7 +44,8 @@ def without_secrets(text: str) -> str:
             text = text.replace(secret, "***")
     for user in USER:
         text = user.sub(r"\1***@", text)
-    return NAMED.sub(r"\1***", HEADER.sub(r"\1 ***", text))
+    text = SHAPED.sub("***", KEY.sub(r"\1***", HEADER.sub(r"\1 ***", text)))
+    return NAMED.sub(lambda found: f"{found[1]}{found['quote'] or ''}***", text)
 
 
 def _known() -> set[str]:
