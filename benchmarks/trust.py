@@ -256,7 +256,7 @@ def tracker(finished: Project, place: Path) -> Told:
     normal = statistics.median(seconds["works"])
     for name, times in seconds.items():
         if name != "works":
-            delay = statistics.median(times) - normal
+            delay = max(0.0, statistics.median(times) - normal)  # below zero it is noise
             ended = "; ".join(wrong[name]) or "all outputs, the same bytes; a warning a stage"
             yield f"a tracker that {name}", f"{ROUNDS} pipelines", f"{ended}; {delay:+.1f} s"
     yield from gone_in_the_middle(finished, place)
@@ -306,7 +306,7 @@ def gone_in_the_middle(finished: Project, place: Path) -> Told:
             wrong[name] += ["the password is told"] * bool(says_password(folder))
             shutil.rmtree(folder)
     for name, times in seconds.items():
-        delay = statistics.median(times) - statistics.median(seconds["stays"])
+        delay = max(0.0, statistics.median(times) - statistics.median(seconds["stays"]))
         ended = "; ".join(wrong[name]) or "all outputs, the same bytes"
         yield f"an MLflow server that {name} in the middle", f"{ROUNDS} pipelines", f"{ended}; {delay:+.1f} s"
 
