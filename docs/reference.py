@@ -33,7 +33,10 @@ PARAMETERS = {
     "data.seq_len": "How many positions a sequence has.",
     "data.n_contexts": "How many contexts there are.",
     "data.true_attention": "The position that each context reads.",
-    "data.keys": "What is known of each position.",
+    "data.n_tokens": "How many different tokens there are.",
+    "data.side": "How many rows and columns a picture has.",
+    "data.n_colours": "How many colours there are.",
+    "data.keys": "What is known of each position; null: what the task's own keys hold.",
     "model.attention": "The attention function.",
     "model.temperature": "Divides the scores: below 1 attention is sharper, above 1 flatter.",
     "model.width": "How many numbers a query and a key have.",
@@ -65,7 +68,7 @@ OUTPUTS = {
     "data/generate/test.parquet": "The new examples.",
     "data/generate/truth.csv": "The position that each context reads; of other tasks than `lookup` 64 cases.",
     "data/train/model.safetensors": "The learned weights. The metadata rebuild the network.",
-    "data/train/history.csv": f"A row an epoch: {', '.join(HISTORY_COLUMNS)}; of classes loss for mse.",
+    "data/train/history.csv": f"A row an epoch: {', '.join(HISTORY_COLUMNS)}; with classes loss instead of mse.",
     "data/train/attention.csv": f"The attention after every epoch: {', '.join(ATTENTION_COLUMNS)}; {CASES}.",
     "data/evaluate/metrics.json": "Error on new data, recovery of the truth, and the errors without attention.",
     "data/evaluate/attention.csv": f"Truth and attention after training: {', '.join(EVALUATION_COLUMNS)}; {CASES}.",
@@ -81,7 +84,7 @@ OUTPUTS = {
     "data/plot/epochs": "The attention after each epoch, a picture each.",
     "data/plot/epochs.gif": "The same, moving.",
     "data/study/report.html": "All of a study on one page, which opens without a network.",
-    "data/study/results.csv": "A row a training: error on new data (`mse`, of classes their cross-entropy), recovery.",
+    "data/study/results.csv": "A row a training: error on new data (`mse`; with classes cross-entropy), recovery.",
     "data/study/histories.csv": "A row an epoch of each training.",
     "data/study/summary.csv": "A row a configuration: how many found the truth, medians, quartiles, intervals.",
     "data/study/comparison.csv": "A row a pair of configurations, compared seed by seed.",
@@ -95,8 +98,7 @@ OUTPUTS = {
 def parameters() -> str:
     """Return a table of every key of params.yaml: what it does, its default, what it may be."""
     rows = [
-        (f"`{key}`", PARAMETERS.get(key) or _of_some(key), f"`{_default(key)}`", _allowed(key))
-        for key in known_keys(Params)
+        (f"`{key}`", PARAMETERS.get(key) or _of_some(key), _default(key), _allowed(key)) for key in known_keys(Params)
     ]
     return _table([("key", "what it does", "default", "allowed"), *rows])
 
@@ -154,7 +156,7 @@ def _of_some(key: str) -> str:
     """Return of which tasks a parameter is a size, or of which functions an option."""
     section, _, name = key.partition(".")
     if section == "data":
-        return f"A size of the tasks {', '.join(task for task, entry in TASKS.items() if name in entry.sizes)}."
+        return f"A size of {', '.join(task for task, entry in TASKS.items() if name in entry.sizes)}."
     return f"An option of {', '.join(one for one, entry in ATTENTION_FUNCTIONS.items() if name in entry.options)}."
 
 
@@ -169,10 +171,12 @@ def learn() -> str:
 
 
 def _default(key: str) -> str:
+    """Return what params.yaml has; where that is null for a size, also what it stands for in each task."""
     value: Any = DEFAULTS
     for name in key.split("."):
         value = value[name]
-    return _short(value)
+    own = [f"{task} {entry.sizes[name].default}" for task, entry in TASKS.items() if name in entry.sizes]
+    return f"`null`: {', '.join(own)}" if value is None and own else f"`{_short(value)}`"
 
 
 def _short(value: Any) -> str:

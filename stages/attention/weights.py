@@ -1,5 +1,6 @@
 """The numbers of a network, without torch: drawing them, and their file."""
 
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from safetensors.numpy import save
 
 from attention.functions import ATTENTION_FUNCTIONS
 from attention.functions.check import FunctionError, draw_parameters, parameter_shapes
-from attention.functions.entry import OptionError, Options, resolve_options
+from attention.functions.entry import AttentionFunction, OptionError, Options, Shapes, resolve_options
 from attention.tasks.entry import TaskError
 from attention.tasks.problem import Problem, make_problem
 from workbench.stage.errors import UserError, show_name
@@ -235,11 +236,18 @@ _AGAIN = "`dvc repro -f train` writes it again"
 
 def array_shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every array, in the order of the registry, in which compiled programs take them."""
-    function = ATTENTION_FUNCTIONS[weights.function]
-    n_keys = weights.n_keys or weights.seq_len
-    attention = parameter_shapes(weights.function, weights.n_contexts, n_keys, weights.options, function)
+    function, n_keys = ATTENTION_FUNCTIONS[weights.function], weights.n_keys or weights.seq_len
+    options = tuple(weights.options.items())
+    attention = _attention_shapes(weights.function, weights.n_contexts, n_keys, options, function)
     linear = _linear_shapes(weights.seq_len, weights.classes)
     return {f"attention.{name}": shape for name, shape in attention.items()} | linear
+
+
+@functools.cache  # asked several times an epoch, which takes a third of a millisecond
+def _attention_shapes(
+    name: str, queries: int, keys: int, options: tuple[tuple[str, Any], ...], function: AttentionFunction
+) -> Shapes:
+    return parameter_shapes(name, queries, keys, dict(options), function)
 
 
 def _linear_shapes(seq_len: int, classes: int | None) -> dict[str, tuple[int, ...]]:

@@ -214,6 +214,10 @@ def file(**options: str) -> str:
             "mine: got the option 'a b'; allowed: a name like temperature; entry.py",
         ),
         (
+            file().replace("options=", "values='share', options="),
+            "mine: values: got 'share'; allowed: one of: any, in [0, 1], shares; entry.py",
+        ),
+        (
             file().replace("mine", "softmax"),
             "softmax: there is one of this name; allowed: another name; entry.py",
         ),

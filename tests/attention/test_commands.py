@@ -36,7 +36,7 @@ class TestStudy:
         assert "of 5 seeds or more" in first  # it has three
         assert answer.startswith("less than half of the trainings find the truth with embedding; whether ")
         assert sentence.startswith(
-            "embedding and softmax: no difference in error that 3 seeds show (embedding is below"
+            "embedding and softmax: no difference in error that 3 seeds show (the first is lower"
         )
 
     def test_differences_come_first_and_the_rest_is_counted(

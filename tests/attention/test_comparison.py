@@ -56,7 +56,7 @@ class TestComparison:
         assert (pair.first.found, pair.second.found, pair.second.diverged) == (6, 0, 2)
         assert pair.says == (
             "softmax and dot: no difference in error that 7 seeds show "
-            "(softmax is below in 4 of 7 seeds, 2 ties; p 0.45)"
+            "(the first is lower in 4 of 7 seeds, 2 ties; p 0.45); truth found in 6 and 0"
         )
 
     def test_the_lower_one_comes_first_in_the_sentence(self) -> None:

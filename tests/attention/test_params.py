@@ -614,3 +614,20 @@ def test_options_of_a_function_that_is_not_in_the_grid_do_not_count(tmp_path: Pa
     params, configurations = load_study(tmp_path / "params.yaml")
     chosen = [model.options for model in (params.model, *(each.params.model for each in configurations))]
     assert [(each["width"], each["heads"]) for each in chosen] == [(4, 2), (None, None), (4, None)]
+
+
+def test_in_a_copy_of_dvc_s_a_new_function_is_said_to_need_git_add(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / ".dvc/tmp/exps/standalone/one"
+    copy.mkdir(parents=True)
+    said = []
+    for folder in (tmp_path, copy):
+        monkeypatch.chdir(folder)
+        (folder / "params.yaml").write_text(spelled("attention", "cubic"))
+        with pytest.raises(ParamsError) as refused:
+            load_params()
+        said.append(str(refused.value))
+    beside, within = said
+    assert beside.endswith(f"model.attention: got 'cubic'; allowed: one of: {NAMES}")
+    assert within == f"{beside}; with --temp or --queue, DVC runs a copy that has a new file only after `git add` of it"

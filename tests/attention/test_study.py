@@ -167,7 +167,7 @@ class TestTables:
         lower = sum(errors["embedding", seed] < errors["softmax", seed] for seed in "012")
         assert [row["model.attention.first"], row["model.attention.second"]] == ["embedding", "softmax"]
         assert [int(row[name]) for name in ("seeds", "lower", "higher", "ties")] == [3, lower, 3 - lower, 0]
-        assert f"embedding is below in {lower} of 3 seeds" in row["says"]
+        assert f"(the first is lower in {lower} of 3 seeds" in row["says"]
         assert table(finished_project, "best.csv") == []  # nobody asked
 
     def test_the_order_of_the_grid_s_keys_changes_nothing(self, project: Project) -> None:

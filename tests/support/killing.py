@@ -145,7 +145,7 @@ def ordeal(
 ) -> tuple[list[Killing], list[str]]:
     """End a stage several times on its way from earlier outputs to those that it has now, then let it finish.
 
-    `took` is about how long the stage takes.
+    `took` is a first guess how long the stage takes, and is made better each time.
 
     Returns:
         what was seen each time, and what is wrong with how the project was left.
@@ -161,6 +161,7 @@ def ordeal(
         for name, data in old.items():
             (project.root / name).write_bytes(data)
         killings.append(end_at_random(project, command, number, moments(chosen, project, took), allowed))
+        took *= 0.8 if killings[-1].status == 0 else 1.1
         wrong += [f"{name} was half-written" for name in killings[-1].torn]
         wrong += [f"git shows {name}" for name in untracked(project)]
         if number != signal.SIGKILL and "RUNNING" in statuses(project):

@@ -316,7 +316,7 @@ def test_a_state_that_is_not_there_is_told_in_one_line(project: Project, tmp_pat
     (project.root / "params.yaml").write_text(params)
     assert (done.returncode, done.stderr) == (
         1,
-        f"{project.root}: dvc.lock is not of this params.yaml: train, study ran with other values; `dvc repro` makes "
+        f"{project.root}: dvc.lock does not match params.yaml: train, study ran with other values; `dvc repro` makes "
         "the results of these, `git checkout params.yaml dvc.lock` returns to the committed ones\n",
     )
 

@@ -92,7 +92,7 @@ FOR_AN_EXPERIMENT = {
     "changed code and a new file": Forgery("its run's new files|left out", both(write("stages/train.py"), NEW)),
     "a new file": Forgery("left out, `--yes` takes them", NEW),
     "a file that the experiment has": Forgery("", write("stages/other.py")),
-    "a new file on another commit": Forgery("no MLflow run of it was found", NEW, tags=OTHER),
+    "a new file on another commit": Forgery("no MLflow run of its training was found", NEW, tags=OTHER),
     "a file taken away": Forgery("", lambda root: (root / "stages/plot.py").unlink()),
     "a commit that is an option": Forgery("", NEW, tags={"mlflow.source.git.commit": "--output=x"}),
     "a digest that is a path": Forgery("names the digest", NEW, dataset=(DATA, "../victim")),

@@ -38,7 +38,7 @@ def names(project: Project, *arguments: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def project(finished_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """One training of its own, two experiments, the same experiment again under another name, and one not in MLflow."""
+    """One training of its own and five experiments: one twice, one not in MLflow, one of the study alone."""
     project = finished_project.copy(tmp_path_factory.mktemp("listing") / "project")
     project.run("dvc", "repro", "--quiet", "--force", "evaluate")
     for name, change in {
@@ -46,6 +46,7 @@ def project(finished_project: Project, tmp_path_factory: pytest.TempPathFactory)
         "slow": "train.learning_rate=0.003",
         "again": "train.learning_rate=0.003",
         "torch": "train.engine=torch",
+        "alike": "study.seeds=4",
     }.items():
         gone = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} if name == "torch" else {}
         project.run("dvc", "exp", "run", "--quiet", "--name", name, "-S", change, "evaluate", **gone)
@@ -62,6 +63,7 @@ def test_every_run_is_one_row_that_says_what_it_is_and_where(project: Project) -
         "slow": f"embedding, {SIZES}, epochs 2, learning_rate 0.003, seed 0",
         "again": f"embedding, {SIZES}, epochs 2, learning_rate 0.003, seed 0",
         "torch": f"embedding, {SIZES}, epochs 2, learning_rate 0.01, engine torch, seed 0",
+        "alike": f"embedding, {SIZES}, epochs 2, learning_rate 0.01, seed 0",
     }
     assert {name: one["state"] for name, one in rows.items()} == {
         own: "computed",
@@ -69,6 +71,7 @@ def test_every_run_is_one_row_that_says_what_it_is_and_where(project: Project) -
         "slow": "computed",
         "again": "cached",
         "torch": "not in MLflow",
+        "alike": "as committed",
     }
     assert rows["again"]["run"] == rows["slow"]["run"]
     assert rows[own]["where"] == f"MLflow {rows[own]['run'][:8]}"
@@ -101,7 +104,7 @@ def test_sorted_and_filtered_by_any_field(project: Project) -> None:
     assert {one["name"] for one in everything if one["mse"] > middle} == set(
         names(project, "--filter", f"mse>{middle}")
     )
-    assert names(project, "--filter", "state!=computed", "--sort", "name") == ["again", "torch"]
+    assert names(project, "--filter", "state!=computed", "--sort", "name") == ["again", "alike", "torch"]
 
 
 def test_a_commit_and_a_run_are_found_by_how_they_begin(project: Project) -> None:
@@ -122,13 +125,13 @@ def test_where_no_run_meets_a_condition_it_is_said_what_there_is(project: Projec
 
 
 def test_the_newest_is_first(project: Project) -> None:
-    assert names(project)[:4] == ["torch", "again", "slow", "soft"]
+    assert names(project)[:4] == ["alike", "torch", "again", "slow"]
 
 
 def test_as_a_table_and_as_csv(project: Project) -> None:
     table = runs(project, "--sort", "name").stdout.splitlines()
     assert table[0].split() == COLUMNS
-    assert len(table) == 6
+    assert len(table) == 7
     (soft,) = (line for line in table if line.startswith("soft "))
     assert re.search(r"  computed +DVC [0-9a-f]{7}, MLflow [0-9a-f]{8}$", soft)
     rows = list(csv.DictReader(io.StringIO(runs(project, "--csv").stdout)))
@@ -153,7 +156,7 @@ def test_what_is_read_from_the_file_is_what_mlflow_says(project: Project, monkey
 def test_without_a_store_dvc_s_half_is_listed(project: Project) -> None:
     for store, warnings in ((f"sqlite:///{project.root}/none.db", 0), ("http://127.0.0.1:9", 1)):
         done = runs(project, "--json", MLFLOW_TRACKING_URI=store)
-        assert {one["name"] for one in json.loads(done.stdout)} == {"soft", "slow", "again", "torch"}
+        assert {one["name"] for one in json.loads(done.stdout)} == {"soft", "slow", "again", "torch", "alike"}
         assert {one["state"] for one in json.loads(done.stdout)} == {"not in MLflow"}
         lines = done.stderr.splitlines()
         assert len(lines) == warnings

@@ -3,7 +3,8 @@
 import math
 
 from attention.compiler.graph import Shape
-from attention.compiler.source import LANE, Axis, Body, Place, Terms, part
+from attention.compiler.indexing import Place, Terms, part
+from attention.compiler.loops import Axis, Bound, Loops
 
 STEPS_AHEAD = 256  # how many steps' bias corrections are computed together
 # Arithmetic on numbers below 1e-38 takes a hundred times as long. A mean below LEAST counts as none, as it moves no
@@ -26,16 +27,15 @@ BIAS_CORRECTIONS = f"""\
                 scales[t : t + 8] = 1.0 / sqrt(1.0 - scales[t : t + 8])"""
 
 
-def adam(body: Body, shape: Shape, offset: Terms, clear: bool, single: bool) -> None:
+def adam(step: Loops, shape: Shape, offset: Terms, clear: bool, single: bool) -> None:
     """Write a step of torch's Adam for one parameter, in the vectors in which the traced function reads it."""
     columns = shape[-1] if shape and shape[-1] % 8 else math.prod(shape)
     rows = math.prod(shape) // columns
     place = Place("", (columns, 1), offset)
 
-    def statement(bound: dict[str, Terms], width: int) -> None:
+    def statement(bound: Bound, width: int) -> None:
         flat = place.at([bound.get(axis, Terms()) for axis in ("row", "k")])
-        flat.pop(LANE, None)
-        g, m, v, p = (part(array, flat, 1, width) for array in "gmvp")
+        g, m, v, p = (part(array, flat, width) for array in "gmvp")
         for line in (
             f"slope = {g}{'' if single else ' / count'}",
             f"mean = {m} + (slope - {m}) * 0.1",
@@ -46,7 +46,7 @@ def adam(body: Body, shape: Shape, offset: Terms, clear: bool, single: bool) -> 
             f"{v} = square",
             *([f"{g} = 0.0"] if clear else []),
         ):
-            body.line(line)
+            step.line(line)
 
     axes = [Axis("row", rows), Axis("k", columns)]
-    body.over([axis for axis in axes if axis.count > 1] or axes[1:], "k", {}, statement)
+    step.over([axis for axis in axes if axis.count > 1] or axes[1:], "k", statement)

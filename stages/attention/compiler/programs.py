@@ -7,7 +7,9 @@ from typing import NamedTuple
 from attention.compiler.adam import BIAS_CORRECTIONS, STEPS_AHEAD, adam
 from attention.compiler.definition import Definition
 from attention.compiler.graph import Node, Shape
-from attention.compiler.source import Body, Place, Terms, number, strides_of
+from attention.compiler.indexing import Place, Terms, number, strides_of
+from attention.compiler.loops import Loops
+from attention.compiler.source import Body
 
 
 class Program(NamedTuple):
@@ -25,17 +27,17 @@ def training_program(definition: Definition, nodes: Mapping[str, Node], single: 
     epochs; learning rate; and what is filled: the sum of what is measured, and the parameters, after each epoch.
     """
     size = sum(map(math.prod, definition.parameters.values()))
-    body, step, start = Body(_places(definition), 4 if single else 5), Body({}, 4), Body({}, 1)
     gradients, layout = {name: nodes[f"gradient {name}"] for name in definition.parameters}, list[str]()
-    body.compute([nodes["measured"], *gradients.values()])
+    body = Body(_places(definition), 4 if single else 5, [nodes["measured"], *gradients.values()])
+    step, start = Loops(4), Loops(1)
     for name, place in _learned(definition, "g").items():
-        shape, gathers = definition.parameters[name], body.scattered(gradients[name]) or not single
+        shape, gathers = definition.parameters[name], body.sparse(gradients[name]) or not single
         layout.append(f"    # p, m, v, g: {name} {shape} from {place.offset}")
         body.write(gradients[name], place, add=not single)
         if gathers:
             start.clear(place, math.prod(shape))
         adam(step, shape, place.offset, gathers, single)
-    body.line(f"sums[0] = sums[0] + convert({body.text(nodes['measured'])}, float64)")
+    body.line(f"sums[0] = sums[0] + convert({body.values.scalar(nodes['measured'])}, float64)")
     fields = {_identifier(name): f"{_held(kind)}[:]" for name, (_, kind) in definition.example.items()}
     arguments = {
         **dict.fromkeys("pmv", "float32[:]"),
@@ -89,11 +91,10 @@ def evaluation_program(definition: Definition, nodes: Mapping[str, Node]) -> Pro
 
     Arguments: parameters; the fields of the examples; their number; an array for each output.
     """
-    body = Body(_places(definition), 2)
-    body.compute([*nodes.values()])
+    body = Body(_places(definition), 2, [*nodes.values()])
     for name, node in nodes.items():
         place = Place(f"out_{_identifier(name)}", strides_of(node.shape), Terms({"e": max(1, node.size)}))
-        if body.scattered(node):
+        if body.sparse(node):
             body.clear(place, node.size)
         body.write(node, place)
     arguments = {
@@ -108,7 +109,7 @@ def evaluation_program(definition: Definition, nodes: Mapping[str, Node]) -> Pro
 
 
 def _whole(body: Body, arguments: Mapping[str, str], lines: list[str]) -> str:
-    constants = [f"{name} = {text}" for text, name in body.constants.items()]
+    constants = [f"{name} = {text}" for text, name in body.values.constants.items()]
     head = f"def program({', '.join(f'{name}: {kind!r}' for name, kind in arguments.items())}):"
     return "\n".join([*constants, head, *lines, ""])
 

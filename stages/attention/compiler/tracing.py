@@ -4,9 +4,10 @@ import logging
 import traceback
 from typing import Any
 
-from attention.compiler.aten import OPERATIONS, Out
+from attention.compiler.aten import OPERATIONS
 from attention.compiler.definition import CannotCompile, Definition
 from attention.compiler.graph import Graph, Node
+from attention.compiler.lowerings.out import Out
 
 # What torch says in other operations, besides those of the core table.
 DECOMPOSED = (

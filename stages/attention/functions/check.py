@@ -10,12 +10,13 @@ from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attention.functions.entry import AttentionFunction, Option, Options, Shapes
+from attention.functions.normalizers import Values
 from workbench.stage.errors import UserError, printable, show_value
 from workbench.stage.streams import stream
 
@@ -64,6 +65,8 @@ def _entry_problem(name: object, entry: object, taken: Collection[str]) -> str |
         return f"{name}: there is one of this name; allowed: another name"
     if not inspect.isfunction(entry.attend):
         return f"{name}: attend: got {show_value(entry.attend)}; allowed: a function written with def"
+    if entry.values not in get_args(Values):
+        return f"{name}: values: got {show_value(entry.values)}; allowed: one of: {', '.join(get_args(Values))}"
     for option, value in entry.options.items():
         if not option.isidentifier() or option == "attention":
             return f"{name}: got the option {show_value(option)}; allowed: a name like temperature"

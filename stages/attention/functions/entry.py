@@ -74,7 +74,7 @@ def _no_limits(_options: Options, _seq_len: int) -> dict[str, str]:
     return {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttentionFunction:
     """How much each of S positions counts for a query, of which something is known, and of each position too: its key.
 

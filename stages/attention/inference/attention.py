@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention.compiler import CannotCompile, compiled
-from attention.inference.definitions import attention_definition, example_fields
+from attention.inference.definitions import attention_definition
 from attention.tasks.problem import Examples
 from attention.weights import Weights, array_shapes
 from workbench.stage.errors import DataError
@@ -42,7 +42,8 @@ def compiled_attention(weights: Weights, examples: Examples | None = None) -> ND
     if keys.ndim == 1:
         keys = np.broadcast_to(keys, (len(queries), weights.seq_len))
     given = {"queries": queries, "keys": keys}
-    fields = {name: given[name] for name in example_fields(weights) if name in given}
+    definition = attention_definition(weights)
+    fields = {name: given[name] for name in definition.example}
     known = {"queries": (1, weights.n_contexts), "keys": (2, weights.n_keys or weights.seq_len)}
     for name, features in fields.items():
         axes, number = known[name]
@@ -52,7 +53,7 @@ def compiled_attention(weights: Weights, examples: Examples | None = None) -> ND
             raise DataError(f"{name}: got {wrong}; allowed of this network: {least} to {number - 1}")
     columns = [np.ascontiguousarray(field) for field in fields.values()]
     attention = np.empty((len(columns[0]), weights.seq_len), np.float32)
-    compiled(attention_definition(weights), "evaluation")(flat(weights), *columns, len(columns[0]), attention)
+    compiled(definition, "evaluation")(flat(weights), *columns, len(columns[0]), attention)
     return attention
 
 

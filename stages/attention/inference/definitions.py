@@ -118,18 +118,19 @@ def _network(weights: Weights) -> Any:
     return AttentionNetwork(weights.function, weights.n_contexts, weights.seq_len, **options)
 
 
-_made: dict[str, Definition] = {}
+_made: dict[Any, Definition] = {}
 
 
 def _definition(weights: Weights, what: str, fields: Fields, build: Callable[[], Function]) -> Definition:
-    shape = [weights.n_contexts, weights.seq_len, weights.n_keys, weights.classes]
-    sizes = [weights.function, *shape, sorted(weights.options.items())]
-    code = ATTENTION_FUNCTIONS[weights.function].attend.__code__
-    source = [code_digest(code.co_filename), code.co_qualname, code.co_firstlineno]
-    digest = json.dumps([what, sizes, [*fields.items()], source])
-    if digest not in _made:
-        _made[digest] = Definition(weights.function, digest, array_shapes(weights), fields, build)
-    return _made[digest]
+    attend = ATTENTION_FUNCTIONS[weights.function].attend
+    shape = weights.n_contexts, weights.seq_len, weights.n_keys, weights.classes
+    sizes = weights.function, *shape, tuple(sorted(weights.options.items()))
+    about = what, sizes, tuple(fields.items())
+    if (attend, about) not in _made:
+        code = attend.__code__
+        digest = json.dumps([*about, [code_digest(code.co_filename), code.co_qualname, code.co_firstlineno]])
+        _made[attend, about] = Definition(weights.function, digest, array_shapes(weights), fields, build)
+    return _made[attend, about]
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """The schema of params.yaml: its sections, and what each value may be."""
 
 from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model
@@ -13,16 +14,19 @@ from workbench.stage.errors import show_value
 from workbench.stage.params import ComputeParams, Section, TrackingParams, whole
 
 MOST_SEED = 2**63 - 1
+NEW_FILES = "; with --temp or --queue, DVC runs a copy that has a new file only after `git add` of it"
 MOST_ROWS = 10_000_000  # of a table of text: a third of a gigabyte
 
 
 def _one_of(names: Collection[str]) -> Any:
+    allowed = "one of: " + ", ".join(names)
+
     def known(value: str) -> str:
         if value not in names:
-            raise ValueError
+            raise ValueError(allowed + (NEW_FILES if ".dvc/tmp/exps" in Path.cwd().as_posix() else ""))
         return value
 
-    return Annotated[str, AfterValidator(known), Field(description="one of: " + ", ".join(names))]
+    return Annotated[str, AfterValidator(known), Field(description=allowed)]
 
 
 class TaskParams(Section):

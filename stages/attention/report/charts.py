@@ -52,8 +52,8 @@ def attention_chart(
     frame = cells.transform_filter("datum.true > 0").mark_bar(filled=False, stroke=TRUTH, strokeWidth=1.8, aria=False)
     layers = (
         cells.mark_bar(color=RAW, aria=False).encode(POSITIONS, y, y2="high:Q"),
-        last.encode(POSITIONS, y="seen:Q"),
         frame.encode(POSITIONS, y, y2="full:Q"),
+        last.encode(POSITIONS, y="seen:Q"),
         cells.mark_bar(opacity=0).encode(POSITIONS, y, y2=alt.Y2("case:Q"), tooltip=tips),  # the whole cell is hovered
     )
     return specification(ROW * cases, layers, {"cells": rows}, step=len(attention) - 1)

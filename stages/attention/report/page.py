@@ -17,7 +17,7 @@ MOST_BARS, MOST_STEPS_OF_BARS, MOST_CELLS = 10, 60_000, 12_000  # what a page of
 MOST_POINTS, MOST_NUMBERS = 300, 24  # epochs of a curve; rows and columns of a table that a person reads
 
 ERRORS = {"mse": "Mean squared error", "loss": "Cross-entropy"}
-MEASURES = {"share of |a|": "normalized", "share of |a·w|": "effective", "largest there": "accuracy"}
+MEASURES = {"share of |a|": "normalized", "share of |a·w|": "effective", "accuracy": "accuracy"}
 
 
 def save_report(
@@ -115,7 +115,7 @@ def _curves(
                 "recovery",
                 share_chart(epochs.tolist(), steps, measures),
                 "How much of the attention is on the true position, averaged over the contexts or cases; and "
-                "in how many of them the largest |a| is there.",
+                "accuracy: in how many of them the largest |a| is there.",
                 ("step",),
             ),
         ),

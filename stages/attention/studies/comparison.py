@@ -57,21 +57,24 @@ class Comparison:
         seeds, ties = len(self.first.seeds), len(self.first.seeds) - self.lower - self.higher
         (first, second), at = _told_apart(self.first.texts, self.second.texts)
         counts = f"of {seeds} seeds" + (f", {ties} ties" if ties else "")
+        found = (self.first.found, self.second.found)
         if not self.differs:
             says = (
                 f"{first} and {second}: no difference in error that {seeds} seeds show "
-                f"({first} is below in {self.lower} {counts}; p {show(self.p_holm)})"
+                f"(the first is lower in {self.lower} {counts}; p {show(self.p_holm)})"
             )
         else:
             log10, below = self.log10_error, self.lower
             if self.lower < self.higher:
                 first, second, below, log10 = second, first, self.higher, -log10[[0, 2, 1]]
+                found = found[::-1]
             factor, low, high = map(show_power, log10)
             interval = "" if np.isnan(log10[1]) else f", 90 % interval {low} to {high}"
             says = (
                 f"{first} is below {second} in {below} {counts} "
                 f"(median ratio of the errors {factor}{interval}; p {show(self.p_holm)})"
             )
+        says += f"; truth found in {found[0]} and {found[1]}" if found[0] != found[1] else ""
         return f"{at}: {says}" if at else says
 
 

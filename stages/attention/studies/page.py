@@ -27,8 +27,8 @@ def save_report(path: str | Path, groups: Sequence[Group], comparisons: Sequence
     """Write the page of a study."""
     seeds = len(groups[0].seeds)
     lead = (
-        f"{_count(len(groups), 'configuration')}, each trained with {_count(seeds, 'seed')}, the same for all: with "
-        "one seed, two configurations have the same data.",
+        f"{_count(len(groups), 'configuration')}, each trained with the same {_count(seeds, 'seed')}. "
+        "Trainings with the same seed have the same data.",
     )
     sections = (
         *_sentences(groups, comparisons),
@@ -82,8 +82,8 @@ def _charts(shown: Sequence[Group], count: int, seeds: int) -> list[Section]:
                 Chart(
                     "comparison",
                     spread_chart(rows, dots),
-                    "Grey ticks: a training each. Thin line: half of them. Dot and thick bar: the median and its 90 % "
-                    f"interval, which takes 5 seeds. Point at a dot to see its numbers.{first}{few}",
+                    "Grey ticks: the trainings. Thin line: the middle half. Dot and thick bar: the median and its 90 % "
+                    f"interval, which needs at least 5 seeds. Point at a dot to see its numbers.{first}{few}",
                     ("measure", "functions", "task"),
                 ),
                 *_which_needs_what(rows, functions, tasks),

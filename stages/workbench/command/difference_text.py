@@ -109,9 +109,15 @@ def changed_files(report: Report) -> list[str]:
 
 
 def differing_outputs(report: Report) -> list[str]:
-    """Return a line for each input and output that differs, with how far its numbers are apart at most."""
-    files = [*report["inputs"], *report["outputs"]]
-    return [f"different {printable(one['path'])}{_apart(one)}" for one in files if one["verdict"] == "different"]
+    """Return a line for each table that differs, with how far apart its numbers are, and one for each other folder."""
+    files = [one for one in (*report["inputs"], *report["outputs"]) if one["verdict"] == "different"]
+    others: dict[str, list[str]] = {}
+    for one in files:
+        if not one["apart"]:
+            folder, _, name = one["path"].rpartition("/")
+            others.setdefault(folder, []).append(show_name(printable(name)))
+    lines = [f"different {printable(one['path'])}{_apart(one)}" for one in files if one["apart"]]
+    return [*lines, *(f"different in {printable(folder or '.')}/: {few(names)}" for folder, names in others.items())]
 
 
 def _apart(one: Report) -> str:

@@ -136,7 +136,7 @@ def _with_new_files(project: Project, root: Path, state: State) -> State:
         _warn(state, f"its MLflow runs hold different new files ({'; '.join(one.source for one in brought)})")
         return state
     if not found:
-        _warn(state, "no MLflow run of it was found, so files that were new and not in git are missing")
+        _warn(state, "no MLflow run of its training was found, so files that were new and not in git are missing")
     return brought[0] if brought else next(iter(found.values()), state)
 
 

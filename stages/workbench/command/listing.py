@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class Listed:
 def list_runs(project: Project, root: Path, recorded: Sequence[Recorded]) -> list[Listed]:
     """Return every DVC experiment, with its MLflow run where there is one, and the other runs; the newest first."""
     listed, taken, name = [], set(), project.tracked.run_name
+    committed_name, committed_digest = _committed(project, root)
     for experiment, commit, time, params, trained, metrics in _experiments(project, root):
         if not trained:  # only the study ran, say
             listed.append(Listed(experiment, commit, "", "none", time, params, {}))
@@ -61,30 +63,29 @@ def list_runs(project: Project, root: Path, recorded: Sequence[Recorded]) -> lis
         same = [run for run in alike if digest == run.evaluation != ""]
         found = next(iter([*own, *same]), None)
         taken |= {run.run for run in own[:1]}
-        state = "not in MLflow" if found is None else _state(project, found) if own else "cached"
+        as_committed = digest == committed_digest and name(params, None) == committed_name
+        reused = "as committed" if as_committed else "cached"
+        state = "not in MLflow" if found is None else _state(project, found) if own else reused
         listed.append(
             Listed(experiment, commit, found.run if found else "", state, time, params, _measures(project, metrics))
         )
     others = [run for run in recorded if run.run not in taken]
-    of_commit = _of_commit(project, root, others)
+    theirs = [run for run in others if run.evaluation == committed_digest and name(run.params, None) == committed_name]
+    of_commit = max(theirs, key=lambda run: run.started, default=None)
     for run in others:
         called = COMMITTED if run is of_commit else ""
         listed.append(Listed(called, "", run.run, _state(project, run), run.started, run.params, run.measures))
     return sorted(listed, key=lambda one: one.time, reverse=True)
 
 
-def _of_commit(project: Project, root: Path, runs: Sequence[Recorded]) -> Recorded | None:
-    """Return the newest of the runs that made what is committed; none where no commit has results."""
-    try:
-        state = commit_state(root, COMMITTED, whole=False)
-        params = _flat(YAML(typ="safe", pure=True).load(committed(root, state.commit, PARAMS_FILE))) if state else {}
-        wanted = {key: params[key] for key in project.parameters if key in params}
-        name = project.tracked.run_name(wanted, None)
-    except Exception:  # whatever a commit's files are, the runs are listed
-        return None
-    digest = state.outputs.get(project.metrics) if state else None
-    same = (run for run in runs if run.evaluation == digest and project.tracked.run_name(run.params, None) == name)
-    return max(same, key=lambda run: run.started, default=None)
+def _committed(project: Project, root: Path) -> tuple[str, str]:
+    """Return the name of the committed run and the digest of its measures; empty where no commit has results."""
+    with suppress(Exception):  # whatever a commit's files are, the runs are listed
+        if state := commit_state(root, COMMITTED, whole=False):
+            params = _flat(YAML(typ="safe", pure=True).load(committed(root, state.commit, PARAMS_FILE)))
+            wanted = {key: params[key] for key in project.parameters if key in params}
+            return project.tracked.run_name(wanted, None), state.outputs.get(project.metrics, "")
+    return "", ""
 
 
 def _experiments(project: Project, root: Path) -> Iterator[tuple[str, str, float, dict[str, Any], bool, bytes]]:

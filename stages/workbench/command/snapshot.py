@@ -97,7 +97,7 @@ def present_state(project: Project, root: Path, *, changed: Sequence[str] | None
     project.load_params(root / "params.yaml")  # says what is wrong with it
     if changed is None and (stale := stale_stages(lock, params.decode())):
         raise RestoreError(
-            f"{root}: dvc.lock is not of this params.yaml: {', '.join(stale)} ran with other values; "
+            f"{root}: dvc.lock does not match params.yaml: {', '.join(stale)} ran with other values; "
             "`dvc repro` makes the results of these, `git checkout params.yaml dvc.lock` returns to the committed ones"
         )
     return _with_results(State(HERE, commit, code_patch(root), params, {}), lock, params.decode(), changed or ())

@@ -1,0 +1,1 @@
+"""The operations of ATen by kind: what each is in nodes of the graph."""
