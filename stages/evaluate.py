@@ -10,7 +10,8 @@ import numpy as np
 from attention.inference.attention import attention_of
 from attention.measures import EVALUATION_COLUMNS, effect, evaluation, of_cases, shares
 from attention.params import load_params
-from attention.tasks.examples import open_examples, read_cases
+from attention.tasks.cases import read_cases
+from attention.tasks.examples import open_examples
 from attention.tracking.experiment import TRACKED, experiment
 from attention.tracking.stages import show_evaluation
 from attention.weights import load_weights

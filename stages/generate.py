@@ -3,7 +3,8 @@
 from workbench.stage.run import run_stage
 
 from attention.params import load_params
-from attention.tasks.examples import write_examples, write_truth
+from attention.tasks.cases import write_truth
+from attention.tasks.examples import write_examples
 from attention.tasks.problem import draw_columns, number_of_cases
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from attention.measures import ATTENTION_COLUMNS, effect, history_columns, of_cases, recovery
 from attention.params import load_params
-from attention.tasks.examples import open_examples, read_cases
+from attention.tasks.cases import read_cases
+from attention.tasks.examples import open_examples
 from attention.tracking.experiment import TRACKED, experiment
 from attention.tracking.stages import show_training
 from attention.training import determining, train

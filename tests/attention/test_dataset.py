@@ -14,7 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from attention.params.schema import DataParams
-from attention.tasks.examples import ExampleTable, open_examples, read_truth, write_examples, write_truth
+from attention.tasks.cases import read_truth, write_truth
+from attention.tasks.examples import ExampleTable, open_examples, write_examples
 from attention.tasks.problem import Examples, draw_columns, draw_examples, lookup
 from workbench.stage.errors import DataError
 from workbench.stage.outputs import md5

@@ -13,8 +13,9 @@ import pytest
 from conftest import ROOT
 
 from attention.tasks import TASKS
+from attention.tasks.cases import read_cases, write_truth
 from attention.tasks.entry import Columns, Feature, Sizes, Streams, Task, TaskError, constant
-from attention.tasks.examples import open_examples, read_cases, write_examples, write_truth
+from attention.tasks.examples import open_examples, write_examples
 from attention.tasks.problem import MOST_NUMBERS, Examples, Problem, draw_columns, draw_examples, make_problem
 from workbench.stage.errors import DataError
 from workbench.stage.streams import stream

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from attention.params.schema import TrainParams
-from attention.tasks import examples, problem
+from attention.tasks import columns, examples, problem
 from attention.tasks.entry import Columns
 from attention.tasks.examples import DrawnTable, ExampleTable, write_examples
 from attention.tasks.problem import Problem, draw_columns, lookup
@@ -62,13 +62,13 @@ def test_a_table_is_checked_as_it_is_first_read_and_what_is_wrong_with_it_ends_t
 ) -> None:
     """Blocks are read by another thread: a mistake that it finds is told by training."""
     task = lookup(TRUTH, SEQ_LEN)
-    good, checked, check = list(draw_columns(task, SEED, "train", ROWS, 30)), list[int](), examples._check
+    good, checked, check = list(draw_columns(task, SEED, "train", ROWS, 30)), list[int](), columns.check
 
     def watched(path: Path, of: Problem, columns: Columns, first_row: int) -> None:
         checked.append(first_row)
         check(path, of, columns, first_row)
 
-    monkeypatch.setattr(examples, "_check", watched)
+    monkeypatch.setattr(examples, "check", watched)
     params = TrainParams(epochs=3, batch_size=10, learning_rate=0.01, shuffle=True, engine="compiled")
     write_examples(tmp_path / "good.parquet", good, task)
     table, initial = ExampleTable(tmp_path / "good.parquet", task), draw_weights("embedding", len(TRUTH), SEQ_LEN, SEED)

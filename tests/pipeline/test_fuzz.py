@@ -22,7 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attention.params import load_params
-from attention.tasks.examples import ExampleTable, read_truth, write_examples, write_truth
+from attention.tasks.cases import read_truth, write_truth
+from attention.tasks.examples import ExampleTable, write_examples
 from attention.tasks.problem import draw_columns, lookup
 from attention.weights import draw_weights, load_weights, save_weights
 from workbench.stage.errors import UserError

@@ -12,8 +12,9 @@ import psutil
 import pytest
 from conftest import LABORATORY, ROOT, clean_environment
 
+from workbench.command.clone import lay_out
 from workbench.command.dvc_lock import stale_stages
-from workbench.command.snapshot import State, lay_out, present_state
+from workbench.command.snapshot import State, present_state
 from workbench.stage.errors import ParamsError, RestoreError
 from workbench.tracking.git import committed, git, git_bytes, is_commit
 from workbench.tracking.patches import LARGEST, changes, code_patch

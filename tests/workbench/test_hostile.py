@@ -14,10 +14,11 @@ from hostile import CODE, DATA, FORGERIES, MODEL, RAN, Forgery, both, everything
 
 from attention.project import origin
 from workbench.command import find
+from workbench.command.clone import lay_out, share_cache, write_plainly
 from workbench.command.consent import consent
 from workbench.command.find import find_state
 from workbench.command.restore import restore
-from workbench.command.snapshot import State, lay_out, present_state, share_cache, write_plainly
+from workbench.command.snapshot import State, present_state
 from workbench.command.verify import verify
 from workbench.stage.errors import RestoreError, printable
 from workbench.tracking.patches import changes

@@ -9,7 +9,7 @@ from importlib import import_module
 from attention.tasks.entry import Task
 
 BUILT_IN = ("lookup", "recall", "successor", "caption", "neighbour", "biggest")  # the first in tables, in this order
-_ROOM = ("entry", "problem", "examples")
+_ROOM = ("entry", "problem", "columns", "cases", "examples")
 
 _own = sorted({module.name for module in pkgutil.iter_modules(__path__)} - {*BUILT_IN, *_ROOM})
 TASKS: dict[str, Task] = {

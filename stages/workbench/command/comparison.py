@@ -5,6 +5,7 @@ A stage that promises its bytes is compared byte for byte. Another one may diffe
 """
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -17,11 +18,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from workbench.command.clone import reproduce, write_plainly
 from workbench.command.dvc import dvc, last_line
 from workbench.command.dvc_lock import locked_outputs
-from workbench.command.snapshot import State, digest, reproduce, write_plainly
+from workbench.command.snapshot import State
 from workbench.project import Project, Tolerance
 from workbench.stage.errors import RestoreError, printable
+from workbench.stage.outputs import md5
 
 NOT_RECORDED = "not recorded"
 
@@ -103,7 +106,7 @@ def distances(path: str, expected: bytes, got: bytes) -> dict[str, float]:
 
 
 def _bytes(path: str, expected: str, folder: Path) -> Agreement:
-    got = digest(folder / path) if (folder / path).exists() else "missing"
+    got = _digest(folder / path) if (folder / path).exists() else "missing"
     verdict = ("same" if got == expected else "DIFFERENT") if expected else NOT_RECORDED
     return Agreement(path, expected or "-", got, verdict)
 
@@ -161,3 +164,12 @@ def _described(data: bytes) -> str:
     """Return the metadata of a safetensors file."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return json.dumps(header["__metadata__"], sort_keys=True)
+
+
+def _digest(path: Path) -> str:
+    """Return the digest of a file or folder as DVC writes it to dvc.lock."""
+    if path.is_file():
+        return md5(path)
+    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    entries = [{"md5": md5(path / file), "relpath": file} for file in files]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"

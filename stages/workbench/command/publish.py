@@ -7,8 +7,9 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from workbench.command.asking import asking
+from workbench.command.clone import lay_out, share_cache
 from workbench.command.dvc import dvc
-from workbench.command.snapshot import State, experiments, lay_out, share_cache
+from workbench.command.snapshot import State, experiments
 from workbench.progress import doing
 from workbench.project import Project
 from workbench.stage.errors import TrackingError, UserError, printable

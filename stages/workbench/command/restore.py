@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from workbench.command.clone import attempt, lay_out, reproduce, share_cache
 from workbench.command.comparison import compare
 from workbench.command.consent import consent
 from workbench.command.find import find_state
 from workbench.command.report import conclude
-from workbench.command.snapshot import attempt, lay_out, reproduce, share_cache
 from workbench.progress import doing
 from workbench.project import Project
 from workbench.stage.errors import RestoreError

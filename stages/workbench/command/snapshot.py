@@ -1,15 +1,8 @@
-"""Copies of the project in a given state: what it takes to make one, to run it, and to compare it byte for byte."""
+"""A state of the project: what it takes to have it again, and to compare its outputs byte for byte."""
 
 import hashlib
-import io
-import json
-import os
 import re
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from configparser import Error as ConfigError
-from configparser import RawConfigParser
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -20,13 +13,11 @@ from workbench.command.dvc_lock import locked_inputs, locked_outputs, maker, out
 from workbench.project import Project
 from workbench.stage.errors import RestoreError, printable
 from workbench.stage.inputs import regular
-from workbench.stage.outputs import md5
 from workbench.tracking.git import committed, git
-from workbench.tracking.patches import apply, changes, code_patch
+from workbench.tracking.patches import code_patch
 
 HERE = "the working tree"
 COMMITTED = "committed"  # what `runs` calls the run of HEAD
-RUNNING = re.compile(r"Running stage '(.{1,80})':")  # what DVC prints as a stage begins
 REVISION = re.compile(r"[\w./][\w./~^@{}-]*")  # what git may be asked for: neither an option nor a search
 
 
@@ -191,93 +182,6 @@ def require_commit(state: State, root: Path) -> None:
         ) from error
 
 
-def lay_out(state: State, root: Path, folder: Path) -> Path:
-    """Make `folder` a clone of the repository in the given state, without outputs; return the project's folder in it.
-
-    Raises:
-        RestoreError: the commit is not in the repository, or its patch changes what is not code; nothing was made.
-
-    """
-    require_commit(state, root)
-    changes(root, state.commit, state.patch)
-    prefix, top = (git(root, "rev-parse", f"--show-{what}") for what in ("prefix", "toplevel"))
-    git(root, "clone", "--quiet", "--no-checkout", "--template=", "--", top, str(folder.resolve()))
-    git(folder, "fetch", "--quiet", "origin", state.commit)
-    git(folder, "checkout", "--quiet", "--detach", state.commit)
-    if state.patch:
-        apply(folder, prefix, state.patch)
-    copy = folder / prefix
-    if state.params is not None:
-        write_plainly(copy / "params.yaml", state.params)
-    return copy
-
-
-def write_plainly(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file in the place of what has its name, never through a link."""
-    if path.parent.is_symlink():
-        raise RestoreError(f"{path.parent}: is a link in this commit; a folder was expected, nothing is written there")
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-
-
-def attempt(folder: Path, say: Callable[[str], None], *arguments: str, **environment: str) -> str:
-    """Run `dvc repro` in a copy, recorded nowhere else, and return what it said where it failed.
-
-    The copy's own Python and MLflow store are what the stages see. Which stage is at work is said.
-    """
-    foreign = ("MLFLOW_", "DVC_", "GIT_", "PYTHONSAFEPATH")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-    done = dvc(
-        folder,
-        "repro",
-        *arguments,
-        environment={**kept, **environment},
-        hear=lambda line: say(f"running {printable(found[1])}") if (found := RUNNING.fullmatch(line)) else None,
-    )
-    return f"{done.stdout}{done.stderr}\n{last_line(done) or 'no reason given'}" if done.returncode else ""
-
-
-def reproduce(folder: Path, say: Callable[[str], None], *arguments: str, **environment: str) -> None:
-    """Run `dvc repro` in a copy as `attempt` does.
-
-    Raises:
-        RestoreError: it failed; all that it said is in a file that stays.
-
-    """
-    if said := attempt(folder, say, *arguments, **environment):
-        with tempfile.NamedTemporaryFile("w", prefix="repro-", suffix=".log", errors="replace", delete=False) as log:
-            log.write(said)
-        last = printable(said.rpartition("\n")[2])
-        raise RestoreError(f"`dvc repro` failed in a copy made for it: {last}; {log.name} has all that it said")
-
-
-def share_cache(root: Path, copy: Path) -> bool:
-    """Let a copy take outputs from the cache of the project at `root` and from its remotes; return if it has any.
-
-    What comes from a remote is looked at: it goes into the cache of the project itself.
-    """
-    settings = RawConfigParser()
-    try:
-        settings.read([copy / ".dvc/config", root / ".dvc/config", root / ".dvc/config.local"], encoding="utf-8")
-    except (ConfigError, UnicodeDecodeError) as error:
-        told = printable(str(error).partition("\n")[0])
-        raise RestoreError(f"{root}/.dvc: config or config.local cannot be read ({told}); mend that file") from error
-    if not settings.has_section("cache"):
-        settings.add_section("cache")
-    settings["cache"]["dir"] = dvc_cache(root).as_posix()
-    for name, section in settings.items():
-        if "://" not in (url := section.get("url", "://")):  # a path, which DVC takes from the folder of its config
-            section["url"] = Path(root, ".dvc", url).resolve().as_posix()
-        if name.strip("'\"").startswith("remote"):
-            section["verify"] = "true"
-    text = io.StringIO()
-    settings.write(text)
-    write_plainly(copy / ".dvc/config.local", text.getvalue().encode(), mode=0o600)  # it may hold passwords
-    return settings.has_option("core", "remote")
-
-
 @cache  # DVC takes a second to say
 def dvc_cache(root: Path) -> Path:
     """Return the folder of DVC's cache."""
@@ -285,12 +189,3 @@ def dvc_cache(root: Path) -> Path:
     if done.returncode:
         raise RestoreError(f"{root}: `dvc cache dir` failed: {printable(last_line(done))}; mend what it says")
     return Path(root, done.stdout.strip())
-
-
-def digest(path: Path) -> str:
-    """Return the digest of a file or folder as DVC writes it to dvc.lock."""
-    if path.is_file():
-        return md5(path)
-    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    entries = [{"md5": md5(path / file), "relpath": file} for file in files]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"

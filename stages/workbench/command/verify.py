@@ -3,11 +3,12 @@
 import tempfile
 from pathlib import Path
 
+from workbench.command.clone import lay_out, reproduce
 from workbench.command.comparison import compare
 from workbench.command.consent import consent
 from workbench.command.find import find_state
 from workbench.command.report import conclude, print_table
-from workbench.command.snapshot import lay_out, present_state, reproduce
+from workbench.command.snapshot import present_state
 from workbench.progress import doing
 from workbench.project import Project
 
